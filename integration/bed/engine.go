@@ -12,22 +12,21 @@ import (
 // Containers of the bed. App has this machine's programs (its /usr, read-only); Tiny has busybox and nothing else.
 const App, Tiny = "fk-app", "fk-tiny"
 
-// Engine starts a docker engine of its own and two containers.
+// engineSocket is docker's own: agents behind ssh and sudo find the engine there too.
+const engineSocket = "unix:///var/run/docker.sock"
+
+// Engine starts a docker engine, unless one is running, and two containers.
 func (b *Bed) Engine() error {
-	sock := "unix://" + b.Path("docker", "sock")
+	b.Docker = engineSocket
 	if err := os.MkdirAll(b.Path("docker"), 0o755); err != nil {
 		return err
 	}
-	b.undo = append(b.undo, b.unmountEngine)
-	if err := b.daemon(nil, b.Path("docker", "log"), "dockerd", "--data-root", b.Path("docker", "data"),
-		"--exec-root", b.Path("docker", "exec"), "-H", sock, "--pidfile", b.Path("docker", "pid"),
-		"--iptables=false", "--ip-forward=false", "--bridge=none"); err != nil {
-		return err
+	if b.docker("info") != nil {
+		if err := b.startEngine(); err != nil {
+			return err
+		}
 	}
-	b.Docker = sock
-	if err := b.waitEngine(60 * time.Second); err != nil {
-		return err
-	}
+	b.docker("rm", "-f", App, Tiny) // of a run that was killed
 	b.undo = append(b.undo, func() { b.docker("rm", "-f", App, Tiny) })
 	if err := b.tinyImage(); err != nil {
 		return err
@@ -36,6 +35,16 @@ func (b *Bed) Engine() error {
 		return err
 	}
 	return b.docker("run", "-d", "--init", "--name", App, "--network", "none", "-v", "/usr:/usr:ro", "fk-app")
+}
+
+func (b *Bed) startEngine() error {
+	b.undo = append(b.undo, b.unmountEngine)
+	if err := b.daemon(nil, b.Path("docker", "log"), "dockerd", "--data-root", b.Path("docker", "data"),
+		"--exec-root", b.Path("docker", "exec"), "-H", engineSocket, "--pidfile", b.Path("docker", "pid"),
+		"--iptables=false", "--ip-forward=false", "--bridge=none"); err != nil {
+		return err
+	}
+	return b.waitEngine(60 * time.Second)
 }
 
 func (b *Bed) docker(args ...string) error {

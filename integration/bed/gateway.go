@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,7 +22,7 @@ import (
 //	sec                     Ann, by ssh; sudo with her password
 //	hop3                    Bob, by ssh behind web1, behind web2: three hops
 //	app, tiny               containers, when Engine is up
-//	far                     the first container, behind web2+sudo
+//	sshapp, far             the first container, behind ssh as root, and behind web2+sudo
 func (b *Bed) Gateway() error {
 	port, err := FreePort()
 	if err != nil {
@@ -74,6 +75,8 @@ exits:
 	}
 	return strings.Replace(text, "exits:\n", `  app: {method: docker, container: fk-app}
   tiny: {method: docker, container: fk-tiny}
+  rootssh: {method: ssh, hostname: 127.0.0.1, port: ` + strconv.Itoa(b.SSHDPort) + `, username: root, identity_file: ` + b.Path("id") + `, ssh_config: none}
+  sshapp: {method: docker, container: fk-app, via: rootssh}
   far: {method: docker, container: fk-app, via: web2+sudo}
 exits:
 `, 1)

@@ -131,7 +131,9 @@ func (s *suite) fresh() *group {
 	for _, w := range s.ways() {
 		g.runs = append(g.runs, &variant{name: w.name,
 			before: func() error { return s.remote(w, "true") },
-			run:    func() (float64, error) { return s.trueTime(10, func() *exec.Cmd { return s.tool(w, "ssh", w.host, "true") }) }})
+			run: func() (float64, error) {
+				return s.trueTime(10, func() *exec.Cmd { return s.tool(w, "ssh", w.host, "true") })
+			}})
 	}
 	return g
 }
