@@ -57,6 +57,7 @@ targets:
   web1: {%s, username: %s, groups: [web]}
   web2: {%s, username: %s, become: sudo}
   sec: {%s, username: %s}
+  fresh1: {%s, username: %s}
   hop2: {%s, username: %s, via: web1}
   hop3: {%s, username: %s, via: hop2}
   down: {method: ssh, hostname: 127.0.0.1, port: 1, username: nobody, ssh_config: none}
@@ -68,14 +69,14 @@ exits:
   "127.0.0.1": local
   "localhost": local
 `, b.GWPort, b.Path("state"), b.Control, strings.TrimSpace(string(pub)),
-		ssh, Ann, ssh, Bob, ssh, Ann, inner, Bob, inner, Ann,
+		ssh, Ann, ssh, Bob, ssh, Ann, ssh, Ann, inner, Bob, inner, Ann,
 		b.SSHDPort, Ann, b.Path("stranger"), AnnPassword)
 	if b.Docker == "" {
 		return text
 	}
 	return strings.Replace(text, "exits:\n", `  app: {method: docker, container: fk-app}
   tiny: {method: docker, container: fk-tiny}
-  rootssh: {method: ssh, hostname: 127.0.0.1, port: ` + strconv.Itoa(b.SSHDPort) + `, username: root, identity_file: ` + b.Path("id") + `, ssh_config: none}
+  rootssh: {method: ssh, hostname: 127.0.0.1, port: `+strconv.Itoa(b.SSHDPort)+`, username: root, identity_file: `+b.Path("id")+`, ssh_config: none}
   sshapp: {method: docker, container: fk-app, via: rootssh}
   far: {method: docker, container: fk-app, via: web2+sudo}
 exits:
