@@ -113,3 +113,5 @@ func onChains(t *testing.T, f func(t *testing.T, chain string)) {
 		t.Run(c, func(t *testing.T) { f(t, c) })
 	}
 }
+
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }
