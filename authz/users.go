@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -26,7 +27,7 @@ type User struct {
 // Users is a checked set of users. It never changes.
 type Users struct {
 	users    map[string]User
-	byKey    map[string]owner // by the wire form of the key
+	byKey    map[string][]owner // by the wire form of the key
 	byUnix   map[string]string
 	problems []error
 }
@@ -36,10 +37,11 @@ type owner struct {
 	key       Key
 }
 
-// NewUsers reads and checks users. A wrong inline key, a file that cannot be read, and a key, login name or unix account
-// of two principals are errors. Single unusable lines of files are left out and listed by Problems.
+// NewUsers reads and checks users. A wrong inline key, a file that cannot be read, and a login name or unix account of two
+// principals are errors. Single unusable lines of files are left out and listed by Problems. A key may be that of several
+// principals: the login name then says which (`alice=root@web1`).
 func NewUsers(users map[string]User) (*Users, error) {
-	u := &Users{users: maps.Clone(users), byKey: map[string]owner{}, byUnix: map[string]string{}}
+	u := &Users{users: maps.Clone(users), byKey: map[string][]owner{}, byUnix: map[string]string{}}
 	meant := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(users)) {
 		if err := u.add(name, users[name], meant); err != nil {
@@ -80,12 +82,7 @@ func (u *Users) addKeys(principal string, i int, entry string) error {
 	}
 	for _, k := range keys {
 		id := string(k.Public.Marshal())
-		if o, taken := u.byKey[id]; taken && o.principal != principal {
-			return fmt.Errorf("%s:%d: the key already is %q's", k.File, k.Line, o.principal)
-		} else if taken {
-			continue // the first line wins, as with sshd
-		}
-		u.byKey[id] = owner{principal, k}
+		u.byKey[id] = append(u.byKey[id], owner{principal, k})
 	}
 	return nil
 }
@@ -133,20 +130,30 @@ func (u *Users) Problems() []error { return u.problems }
 // Names lists the principals, sorted.
 func (u *Users) Names() []string { return slices.Sorted(maps.Keys(u.users)) }
 
-// Lookup finds whose key it is, and checks that the key serves now and from source. The caller must have proof that the
-// client holds the key; until then the answer only says that a proof would be worth something.
-func (u *Users) Lookup(key ssh.PublicKey, source netip.Addr, now time.Time) (Subject, error) {
+// Lookup finds whose key it is, of those for whom it serves now and from source, sorted by name. The caller must have proof
+// that the client holds the key; until then the answer only says that a proof would be worth something. When it is nobody's,
+// the error says why, for the log.
+func (u *Users) Lookup(key ssh.PublicKey, source netip.Addr, now time.Time) ([]Subject, error) {
 	if key == nil {
-		return Subject{}, errors.New("no key")
+		return nil, errors.New("no key")
 	}
-	o, ok := u.byKey[string(key.Marshal())]
-	if !ok {
-		return Subject{}, fmt.Errorf("key %s is nobody's", ssh.FingerprintSHA256(key))
+	owners := u.byKey[string(key.Marshal())]
+	if len(owners) == 0 {
+		return nil, fmt.Errorf("key %s is nobody's", ssh.FingerprintSHA256(key))
 	}
-	if err := o.key.usable(source, now); err != nil {
-		return Subject{}, fmt.Errorf("%s: %w (%s:%d)", o.principal, err, o.key.File, o.key.Line)
+	var subjects []Subject
+	var refusals []error
+	for _, o := range owners {
+		if err := o.key.usable(source, now); err != nil {
+			refusals = append(refusals, fmt.Errorf("%s: %w (%s:%d)", o.principal, err, o.key.File, o.key.Line))
+		} else if n := len(subjects); n == 0 || subjects[n-1].Principal != o.principal {
+			subjects = append(subjects, u.subject(o.principal, ssh.FingerprintSHA256(key)))
+		}
 	}
-	return u.subject(o.principal, ssh.FingerprintSHA256(key)), nil
+	if len(subjects) == 0 {
+		return nil, errors.Join(refusals...)
+	}
+	return subjects, nil
 }
 
 // ByUnix finds the principal that a local account is (the peer of the control socket).
@@ -166,6 +173,11 @@ func (u *Users) subject(name, keyID string) Subject {
 func (u *Users) Means(principal, account string) bool {
 	user, ok := u.users[principal]
 	return ok && (account == principal || slices.Contains(user.LoginNames, account))
+}
+
+// LoginNames are the names, beside its own, by which a principal means itself.
+func (u *Users) LoginNames(principal string) []string {
+	return slices.Clone(u.users[principal].LoginNames)
 }
 
 // validPrincipal keeps out what the user name syntax uses (= @ +) and what would look odd in a log.
@@ -197,10 +209,22 @@ func (d *Directory) Replace(users *Users) { d.users.Store(users) }
 // Users is the set in force.
 func (d *Directory) Users() *Users { return d.users.Load() }
 
-// Lookup is Users.Lookup for now.
-func (d *Directory) Lookup(key ssh.PublicKey, source netip.Addr) (Subject, error) {
-	return d.Users().Lookup(key, source, time.Now())
+// Subjects are the subjects that possession of key proves to a client at remote, now; none when it proves nothing.
+func (d *Directory) Subjects(key ssh.PublicKey, remote net.Addr) []Subject {
+	subjects, _ := d.Users().Lookup(key, addrOf(remote), time.Now())
+	return subjects
 }
+
+// addrOf is the zero Addr for anything but IP; keys that are bound to addresses then do not serve.
+func addrOf(remote net.Addr) netip.Addr {
+	if tcp, ok := remote.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr()
+	}
+	return netip.Addr{}
+}
+
+// LoginNames is Users.LoginNames.
+func (d *Directory) LoginNames(principal string) []string { return d.Users().LoginNames(principal) }
 
 // ByUnix is Users.ByUnix.
 func (d *Directory) ByUnix(account string) (Subject, bool) { return d.Users().ByUnix(account) }

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -82,13 +83,16 @@ func TestKeyOptions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			subj, err := u.Lookup(key, netip.MustParseAddr(tt.source), now)
+			subjects, err := u.Lookup(key, netip.MustParseAddr(tt.source), now)
 			if tt.lookup == "" {
-				if err != nil || subj.Principal != "alice" || subj.KeyID != ssh.FingerprintSHA256(key) || subj.Groups[0] != "ops" {
-					t.Errorf("lookup: got %+v, %v", subj, err)
+				if err != nil || len(subjects) != 1 {
+					t.Fatalf("lookup: got %+v, %v", subjects, err)
 				}
-			} else if err == nil || !strings.Contains(err.Error(), tt.lookup) || subj.Principal != "" {
-				t.Errorf("lookup: got %+v, %v, want %q", subj, err, tt.lookup)
+				if subj := subjects[0]; subj.Principal != "alice" || subj.KeyID != ssh.FingerprintSHA256(key) || subj.Groups[0] != "ops" {
+					t.Errorf("lookup: got %+v", subj)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), tt.lookup) || subjects != nil {
+				t.Errorf("lookup: got %+v, %v, want %q", subjects, err, tt.lookup)
 			}
 		})
 	}
@@ -155,7 +159,6 @@ func TestUsersAreChecked(t *testing.T) {
 		users map[string]User
 		want  string
 	}{
-		{"one key of two users", map[string]User{"al": {Keys: []string{a}}, "bo": {Keys: []string{a}}}, `user "bo": keys[0]:1: the key already is "al"'s`},
 		{"one login name of two users", map[string]User{"al": {LoginNames: []string{"x"}}, "bo": {LoginNames: []string{"x"}}}, `user "bo": login name "x" already means "al"`},
 		{"a login name that is a user", map[string]User{"al": {LoginNames: []string{"bo"}}, "bo": {}}, `user "bo": login name "bo" already means "al"`},
 		{"one unix account of two users", map[string]User{"al": {Unix: "u"}, "bo": {Unix: "u"}}, `user "bo": unix account "u" already is "al"`},
@@ -199,16 +202,53 @@ func TestDirectory(t *testing.T) {
 	if d.Means("nobody", "nobody") {
 		t.Error("an unknown principal means something")
 	}
+	remote := net.TCPAddrFromAddrPort(netip.AddrPortFrom(office, 4711))
+	if s := d.Subjects(key, remote); len(s) != 1 || s[0].Principal != "alice" {
+		t.Errorf("Subjects: %+v", s)
+	}
+	if names := d.LoginNames("alice"); len(names) != 1 || names[0] != "al" {
+		t.Errorf("LoginNames: %q", names)
+	}
 	empty, err := NewUsers(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.Replace(empty)
-	if s, err := d.Lookup(key, office); err == nil {
+	if s := d.Subjects(key, remote); s != nil {
 		t.Errorf("a removed user logs in: %+v", s)
 	}
-	if _, err := d.Lookup(nil, office); err == nil {
-		t.Error("no key logs in")
+	if s := d.Subjects(nil, remote); s != nil {
+		t.Errorf("no key logs in: %+v", s)
+	}
+}
+
+// One key may be that of several principals, each under its own restrictions.
+func TestKeyOfSeveralPrincipals(t *testing.T) {
+	key, line := newKey(t)
+	u, err := NewUsers(map[string]User{"alice": {Keys: []string{line}}, "root-alice": {Keys: []string{`from="10.0.0.0/8" ` + line}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]string{"10.0.0.7": "alice root-alice", "192.0.2.1": "alice"} {
+		var names []string
+		subjects, err := u.Lookup(key, netip.MustParseAddr(source), now)
+		for _, s := range subjects {
+			names = append(names, s.Principal)
+		}
+		if got := strings.Join(names, " "); got != want || err != nil {
+			t.Errorf("from %s: %s, %v", source, got, err)
+		}
+	}
+}
+
+func TestKeyBoundToAddressesNeedsOne(t *testing.T) {
+	key, line := newKey(t)
+	u, err := NewUsers(map[string]User{"alice": {Keys: []string{`from="!192.0.2.1,*.*" ` + line}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := NewDirectory(u).Subjects(key, &net.UnixAddr{Name: "@", Net: "unix"}); s != nil {
+		t.Errorf("got %+v", s)
 	}
 }
 
