@@ -22,17 +22,24 @@ import (
 //	      └──► run: decide ► start ► reply ► output ► exit ► EOF ► close
 //	                                 input ◄── channel
 type sessionChannel struct {
-	c       *conn
-	ch      gossh.Channel
-	ctx     context.Context // ends when the client closes the channel, or the server stops
-	cancel  context.CancelCauseFunc
-	spec    session.Spec // the request loop's until run
-	started bool
-	replies replies
-	control control
-	wg      sync.WaitGroup // run and input
-	in, out counter
+	c        *conn
+	ch       gossh.Channel
+	ctx      context.Context // ends when the client closes the channel, or the server stops
+	cancel   context.CancelCauseFunc
+	spec     session.Spec // the request loop's until run
+	started  bool
+	envBytes int
+	replies  replies
+	control  control
+	wg       sync.WaitGroup // run and input
+	in, out  counter
 }
+
+// Bounds on what one session may set in its environment.
+const (
+	maxEnv      = 128
+	maxEnvBytes = 128 << 10
+)
 
 // serveSession serves a session channel until the client has closed it.
 func (c *conn) serveSession(nc gossh.NewChannel) {
@@ -85,12 +92,14 @@ func (s *sessionChannel) request(req *gossh.Request) bool {
 
 func (s *sessionChannel) env(payload []byte) bool {
 	name, value, err := parseEnv(payload)
-	if err != nil || s.started || !envAllowed(name, value, s.c.srv.cfg.AcceptEnv) {
+	if err != nil || s.started || !s.c.srv.cfg.Env.Allowed(name, value) {
 		return false
 	}
-	if _, again := s.spec.Env[name]; !again && len(s.spec.Env) >= maxEnv {
+	_, again := s.spec.Env[name]
+	if !again && len(s.spec.Env) >= maxEnv || s.envBytes+len(name)+len(value) > maxEnvBytes {
 		return false
 	}
+	s.envBytes += len(name) + len(value)
 	s.spec.Env[name] = value
 	return true
 }
@@ -170,6 +179,7 @@ func (s *sessionChannel) execute() (session.Exit, error) {
 	defer program.Close()
 	s.c.audit(Event{Kind: EventSessionStart, Target: target.Name, Account: s.c.account(), Command: s.spec.Command, Action: s.action()})
 	s.control.attach(program)
+	defer s.control.detach()
 	s.replies.release(true)
 	defer context.AfterFunc(s.ctx, func() { program.Reset(context.Cause(s.ctx)) })()
 	s.wg.Go(func() {
