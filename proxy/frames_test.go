@@ -132,8 +132,9 @@ func (g *gateway) record(t *testing.T) []string {
 	client, server := tcpPair(t)
 	c := newConn(g.Server, server)
 	c.begin(t.Context())
-	t.Cleanup(func() { c.cancel(nil) })
 	g.startups.enter() // as accept does
+	defer g.startups.wait(t.Context())
+	defer c.cancel(nil)
 	c.sshConn = func() *gossh.ServerConn { return nil }
 	go func() {
 		cc, chans, reqs, err := gossh.NewClientConn(client, "", &gossh.ClientConfig{HostKeyCallback: gossh.InsecureIgnoreHostKey()})
