@@ -6,7 +6,8 @@ import "sync"
 const (
 	quantum       = 32 << 10 // bytes a flow may send in its turn
 	frameOverhead = 64       // what a queued frame costs besides its bytes
-	spareFlows    = 64       // drained flows kept for reuse
+	spareFlows    = 64       // drained flows kept for reuse,
+	spareRing     = 64       // with room for as many frames
 )
 
 // flowKey names a flow: a stream by the context that sends and its own handle. The zero
@@ -216,6 +217,7 @@ func (q *scheduler) appendLocked(key flowKey, f frame) {
 		q.fresh.push(fl)
 	}
 	fl.put(f)
+	fl.bytes += int64(len(f.buf))
 	if q.frames++; q.frames == 1 {
 		q.ready.Signal()
 	}
@@ -247,6 +249,7 @@ func (q *scheduler) nextLocked() frame {
 
 func (q *scheduler) takeLocked(fl *flow) frame {
 	f := fl.take()
+	fl.bytes -= int64(len(f.buf))
 	fl.deficit -= int64(len(f.buf))
 	q.frames--
 	q.bytes -= int64(len(f.buf))
@@ -313,41 +316,16 @@ func (q *scheduler) forgetFlowsLocked() {
 	}
 }
 
-// flow is the queue of one flow: a ring of frames.
+// flow is the queue of one flow.
 type flow struct {
+	frameRing
 	key     flowKey
-	ring    []frame // a power of two long
-	first   int
-	count   int
 	bytes   int64
 	deficit int64
 	below   int64  // room is to be called
 	room    func() // when bytes has fallen below that
 	gates   []flowGate
 	next    *flow
-}
-
-const spareRing = 64 // frames of ring that a spare flow may keep
-
-func (fl *flow) put(f frame) {
-	if fl.count == len(fl.ring) {
-		bigger := make([]frame, max(4, 2*len(fl.ring)))
-		n := copy(bigger, fl.ring[fl.first:])
-		copy(bigger[n:], fl.ring[:fl.first])
-		fl.ring, fl.first = bigger, 0
-	}
-	fl.ring[(fl.first+fl.count)&(len(fl.ring)-1)] = f
-	fl.count++
-	fl.bytes += int64(len(f.buf))
-}
-
-func (fl *flow) take() frame {
-	f := fl.ring[fl.first]
-	fl.ring[fl.first] = frame{}
-	fl.first = (fl.first + 1) & (len(fl.ring) - 1)
-	fl.count--
-	fl.bytes -= int64(len(f.buf))
-	return f
 }
 
 // flowList is a queue of flows.
@@ -367,4 +345,30 @@ func (l *flowList) shift() *flow {
 	fl := l.head
 	l.head, fl.next = fl.next, nil
 	return fl
+}
+
+// frameRing is a queue of frames.
+type frameRing struct {
+	ring  []frame // a power of two long
+	first int
+	count int
+}
+
+func (r *frameRing) put(f frame) {
+	if r.count == len(r.ring) {
+		bigger := make([]frame, max(4, 2*len(r.ring)))
+		n := copy(bigger, r.ring[r.first:])
+		copy(bigger[n:], r.ring[:r.first])
+		r.ring, r.first = bigger, 0
+	}
+	r.ring[(r.first+r.count)&(len(r.ring)-1)] = f
+	r.count++
+}
+
+func (r *frameRing) take() frame {
+	f := r.ring[r.first]
+	r.ring[r.first] = frame{}
+	r.first = (r.first + 1) & (len(r.ring) - 1)
+	r.count--
+	return f
 }

@@ -68,6 +68,7 @@ type recvWindow struct {
 	acked    int64 // received, as told the peer
 	held     int64 // memory of what is received and not consumed
 	ended    bool  // no more comes: no credit is due
+	dropped  bool  // what is unread is forgotten
 
 	epoch     int64     // consumed when the present measuring began
 	epochTime time.Time //
@@ -102,6 +103,9 @@ func (w *recvWindow) receive(n, memory int, now time.Time) bool {
 
 // consume gives n bytes in memory bytes of memory back.
 func (w *recvWindow) consume(n, memory int, now time.Time) {
+	if w.dropped {
+		return
+	}
 	w.consumed += cost(n)
 	w.held -= int64(memory)
 	w.budget.held.Add(-int64(memory))
@@ -125,21 +129,27 @@ func (w *recvWindow) adapt(took time.Duration) {
 	}
 }
 
-// credit says whether a CREDIT frame is due, and what is in it.
-func (w *recvWindow) credit(now time.Time) (received, allowed int64, due bool) {
-	size := w.size
-	if w.budget.short() {
-		size = minWindow
-	}
-	want := max(w.allowed, w.consumed+size)
-	if w.ended || w.received-w.acked < ackEvery && want-w.allowed < max(size/4, sureCredit) {
-		return 0, 0, false
-	}
+// due says whether it is time for a CREDIT frame: when much has come in since the last one, or much can be allowed.
+func (w *recvWindow) due() bool {
+	size := w.target()
+	return !w.ended && (w.received-w.acked >= ackEvery || w.consumed+size-w.allowed >= max(size/4, sureCredit))
+}
+
+// credit is what the next CREDIT frame says. It has to be sent.
+func (w *recvWindow) credit(now time.Time) (received, allowed int64) {
+	want := max(w.allowed, w.consumed+w.target())
 	if want > w.allowed && w.mark < 0 {
 		w.mark, w.markTime = w.allowed, now
 	}
 	w.allowed, w.acked = want, w.received
-	return w.acked, w.allowed, true
+	return w.acked, w.allowed
+}
+
+func (w *recvWindow) target() int64 {
+	if w.budget.short() {
+		return minWindow
+	}
+	return w.size
 }
 
 // end says that no more comes: what the window had grown by is free for others.
@@ -153,6 +163,7 @@ func (w *recvWindow) end() {
 // drop forgets what is unread.
 func (w *recvWindow) drop() {
 	w.end()
+	w.dropped = true
 	w.budget.held.Add(-w.held)
 	w.held = 0
 }
