@@ -1,0 +1,253 @@
+package bootstrap
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+// builds are two versions of the echo agent, uncompressed, and the images made of them.
+var (
+	builds [2][]byte
+	built  [2]fs.FS
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "bootstrap-test")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		for i := range builds {
+			path := filepath.Join(dir, "agent")
+			c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -X main.stamp="+string(rune('1'+i)), "-o", path, "./testdata/echoagent")
+			c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+			if out, err := c.CombinedOutput(); err != nil {
+				panic(string(out))
+			}
+			if builds[i], err = os.ReadFile(path); err != nil {
+				panic(err)
+			}
+			built[i] = imageFS(map[Platform][]byte{Own(): builds[i]})
+		}
+		return m.Run()
+	}())
+}
+
+// need skips a test for want of a program, but fails it where CI is set.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", p)
+			}
+			t.Skipf("%s is not installed", p)
+		}
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("not root")
+	}
+	t.Skip("not root")
+}
+
+func zip(data []byte) []byte {
+	var b bytes.Buffer
+	z := must(gzip.NewWriterLevel(&b, gzip.BestSpeed))
+	z.Write(data)
+	z.Close()
+	return b.Bytes()
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func digestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// imageFS is what the build makes of some executables.
+func imageFS(images map[Platform][]byte) fs.FS {
+	fsys := fstest.MapFS{"fakessh-none": &fstest.MapFile{}}
+	for p, data := range images {
+		fsys[p.fileName()+".gz"] = &fstest.MapFile{Data: zip(data)}
+	}
+	index, err := MakeIndex(fsys)
+	if err != nil {
+		panic(err)
+	}
+	fsys[indexName] = &fstest.MapFile{Data: []byte(index)}
+	return fsys
+}
+
+// testImages has the echo agent of the given version for the own platform.
+func testImages(t testing.TB, version int) *Images {
+	t.Helper()
+	im, err := NewImages(built[version], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return im
+}
+
+// far is a far side: how the first stage is started, and where.
+type far struct {
+	t     testing.TB
+	home  string
+	env   []string                          // beside HOME and PATH
+	start func(argv []string) *exec.Cmd     // default: argv as it is
+	wrap  func(io.ReadWriter) io.ReadWriter // what Start gets, if not the stream itself
+	cfg   Config
+	opt   Options
+	im    *Images
+	errs  *os.File // standard error
+
+	cmd *exec.Cmd
+}
+
+func newFar(t testing.TB) *far {
+	errs, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { errs.Close() })
+	return &far{t: t, errs: errs, home: t.TempDir(), im: testImages(t, 0), cfg: Config{ID: 7, ParentIDs: []uint32{3, 0}, RemoteName: "it's me@here"}}
+}
+
+// boot runs the first stage to its end or to ready. The far side ends with the test.
+func (f *far) boot() (*Ready, error) {
+	f.t.Helper()
+	argv, err := Argv(f.im, f.cfg, f.opt.Local)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	c := exec.Command(argv[0], argv[1:]...)
+	if f.start != nil {
+		c = f.start(argv)
+	}
+	if c.Env == nil {
+		c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.home}, f.env...)
+	}
+	near, farEnd := pair(f.t)
+	c.Stdin, c.Stdout, c.Stderr = farEnd, farEnd, f.errs
+	if err := c.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	farEnd.Close()
+	f.cmd = c
+	f.t.Cleanup(func() {
+		near.Close()
+		c.Process.Kill()
+		c.Wait()
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var rw io.ReadWriter = near
+	if f.wrap != nil {
+		rw = f.wrap(near)
+	}
+	return Start(ctx, rw, f.im, f.cfg, f.opt)
+}
+
+// up is boot for starts that have to succeed; it proves that the agent is there.
+func (f *far) up() *Ready {
+	f.t.Helper()
+	r, err := f.boot()
+	if err != nil {
+		f.t.Fatalf("%v\nstandard error: %s", err, f.stderr())
+	}
+	echo(f.t, r)
+	return r
+}
+
+// echo sends all byte values and wants them back.
+func echo(t testing.TB, r *Ready) {
+	t.Helper()
+	out := make([]byte, 1024)
+	for i := range out {
+		out[i] = byte(i)
+	}
+	if _, err := r.Stream.Write(out); err != nil {
+		t.Fatal(err)
+	}
+	in := make([]byte, len(out))
+	if _, err := io.ReadFull(r.Stream, in); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(in, out) {
+		t.Fatalf("echo differs: %q", in)
+	}
+}
+
+// pair returns a connected pair of stream sockets.
+func pair(t testing.TB) (a, b *os.File) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
+}
+
+// quoted is argv as one line for a login shell.
+func quoted(argv []string) string {
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		words[i] = "'" + a + "'"
+	}
+	return strings.Join(words, " ")
+}
+
+// cacheFiles lists what is in a directory.
+func cacheFiles(t testing.TB, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func (f *far) stderr() string {
+	text, err := os.ReadFile(f.errs.Name())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// in is the cache directory of f's home.
+func (f *far) in() string { return filepath.Join(f.home, ".cache", "fakessh") }
+
+// stored is the file name of a version of the echo agent.
+func stored(version int) string { return storedName(Own(), digestOf(builds[version])) }
