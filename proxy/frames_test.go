@@ -81,7 +81,7 @@ func TestFrames(t *testing.T) {
 	}
 	lost := func(stdout, _ io.Writer) error {
 		io.WriteString(stdout, "1")
-		return errors.New("link cut")
+		return errors.New("lost web1: link cut")
 	}
 	tests := []struct {
 		name   string
@@ -102,7 +102,7 @@ func TestFrames(t *testing.T) {
 			program.exit = tt.exit
 			g := startGateway(t, func(_ *Config, g *gateway) {
 				g.policy.deny = func(authz.Request) bool { return tt.deny }
-				g.backend.start = func(context.Context, *Target, string, *session.Spec) (Session, error) { return program, nil }
+				g.backend.start = func(context.Context, *session.Spec) (Session, error) { return program, nil }
 			})
 			if got := g.record(t); !slices.Equal(got, tt.want) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)

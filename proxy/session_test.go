@@ -161,7 +161,7 @@ type stalledStart struct {
 	session *scriptedSession
 }
 
-func (s *stalledStart) start(ctx context.Context, _ *Target, _ string, _ *session.Spec) (Session, error) {
+func (s *stalledStart) start(ctx context.Context, _ *session.Spec) (Session, error) {
 	close(s.begun)
 	select {
 	case <-s.release:
@@ -297,7 +297,7 @@ func TestDisconnectResetsTheProgram(t *testing.T) {
 		program := newScripted(nil)
 		program.output = func(io.Writer, io.Writer) error { <-program.resets; return program.cause }
 		g := startGateway(t, func(_ *Config, g *gateway) {
-			g.backend.start = func(context.Context, *Target, string, *session.Spec) (Session, error) { return program, nil }
+			g.backend.start = func(context.Context, *session.Spec) (Session, error) { return program, nil }
 		})
 		c := g.client("web1")
 		s, err := c.NewSession()
@@ -321,10 +321,10 @@ func TestDisconnectResetsTheProgram(t *testing.T) {
 
 func TestLostTargetEndsWithOneLine(t *testing.T) {
 	g := startGateway(t, func(_ *Config, g *gateway) {
-		g.backend.start = func(context.Context, *Target, string, *session.Spec) (Session, error) {
+		g.backend.start = func(context.Context, *session.Spec) (Session, error) {
 			return newScripted(func(stdout, _ io.Writer) error {
 				io.WriteString(stdout, "partial\n")
-				return errors.New("agent killed:\n\x1b[31msignal 9\x1b[0m")
+				return errors.New("lost web1: agent killed:\n\x1b[31msignal 9\x1b[0m")
 			}), nil
 		}
 	})
