@@ -32,6 +32,7 @@ type sessionChannel struct {
 	control  control
 	wg       sync.WaitGroup // run and input
 	in, out  counter
+	event    Event // run\'s
 }
 
 // Bounds on what one session may set in its environment.
@@ -57,7 +58,7 @@ func (c *conn) serveSession(nc gossh.NewChannel) {
 	defer s.cancel(nil)
 	defer s.wg.Wait()
 	for req := range reqs {
-		if err := s.replies.answer(req, s.request(req)); errors.Is(err, errManyRequests) {
+		if err := s.serve(req); errors.Is(err, errManyRequests) {
 			c.log.Warn("session closed", "err", err)
 			s.cancel(err)
 		}
@@ -65,11 +66,21 @@ func (c *conn) serveSession(nc gossh.NewChannel) {
 	s.cancel(errGone)
 }
 
-// request serves one request and says whether it succeeded. It must not wait for the program, or the whole connection does.
-func (s *sessionChannel) request(req *gossh.Request) bool {
+// serve serves one request and answers it; what starts a program is answered by run.
+func (s *sessionChannel) serve(req *gossh.Request) error {
 	switch req.Type {
 	case reqExec, reqShell, reqSubsystem:
-		return s.start(req)
+		if s.start(req) {
+			return nil
+		}
+		return s.replies.answer(req, false)
+	}
+	return s.replies.answer(req, s.request(req))
+}
+
+// request serves a request and says whether it succeeded. It must not wait for the program, or the whole connection does.
+func (s *sessionChannel) request(req *gossh.Request) bool {
+	switch req.Type {
 	case reqEnv:
 		return s.env(req.Payload)
 	case reqPTY:
