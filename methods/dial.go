@@ -124,7 +124,7 @@ func (a *attempt) command(ctx context.Context) (c command, typed string, err err
 
 func (a *attempt) bootArgv() ([]string, error) {
 	if a.m.boots == direct {
-		return bootstrap.AgentArgv(a.images, a.cfg), nil
+		return bootstrap.AgentArgv(a.cfg), nil
 	}
 	return bootstrap.Argv(a.images, a.cfg, a.m.local)
 }

@@ -34,7 +34,7 @@ func (a *Agent) receiveImage(s *router.Stream, p bootstrap.Platform, digest stri
 	defer s.Close()
 	z, err := gzip.NewReader(s)
 	if err == nil {
-		err = a.cfg.Images.Put(p, digest, size, z)
+		err = a.cfg.Images.Put(p, digest, size, z, !a.cfg.Child.NoCache)
 	}
 	if err != nil {
 		s.Reset(errors.New("put image for " + string(p) + ": " + err.Error()))

@@ -31,6 +31,7 @@ func Main(args []string) int {
 	frugal()
 	signals := watchSignals()
 	restrictUmask()
+	bootstrap.Discard(cfg) // while the working directory is the image's
 	if err := leaveDirectory(); err != nil {
 		return complain(err, exitFailed)
 	}
@@ -57,7 +58,6 @@ func serve(cfg bootstrap.Config, images *bootstrap.Images, signals <-chan os.Sig
 	}
 	r := router.New(routerConfig(cfg))
 	a := New(Config{Router: r, Child: cfg, Images: images, Version: Version})
-	bootstrap.Discard(cfg)
 	if err := bootstrap.Announce(l, Version, caps); err != nil {
 		return exitFailed
 	}
