@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -49,7 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 // need skips a test for want of a program, but fails it where CI is set.
-func need(t *testing.T, programs ...string) {
+func need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
@@ -61,7 +63,7 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return
@@ -128,7 +130,8 @@ type far struct {
 	im    *Images
 	errs  *os.File // standard error
 
-	cmd *exec.Cmd
+	pid   int
+	close func() // ends what boot has started; also the end of the test does
 }
 
 func newFar(t testing.TB) *far {
@@ -160,12 +163,13 @@ func (f *far) boot() (*Ready, error) {
 		f.t.Fatal(err)
 	}
 	farEnd.Close()
-	f.cmd = c
-	f.t.Cleanup(func() {
+	f.pid = c.Process.Pid
+	f.close = sync.OnceFunc(func() {
 		near.Close()
 		c.Process.Kill()
 		c.Wait()
 	})
+	f.t.Cleanup(f.close)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	var rw io.ReadWriter = near
@@ -245,6 +249,39 @@ func (f *far) stderr() string {
 	}
 	return string(text)
 }
+
+// ranFrom is the directory of the agent's image as the agent sees it.
+func (f *far) ranFrom() string {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(f.pid) + "/exe")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return filepath.Dir(exe)
+}
+
+// inside is a path of the far side's mount namespace.
+func (f *far) inside(path string) string {
+	return "/proc/" + strconv.Itoa(f.pid) + "/root" + path
+}
+
+// tools is a directory with the named programs of this machine alone.
+func tools(t testing.TB, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// fewest are the programs that a start needs besides those that have a substitute.
+var fewest = []string{"sh", "uname", "ls", "id", "mkdir", "chmod", "cat", "mv", "rm", "find"}
 
 // in is the cache directory of f's home.
 func (f *far) in() string { return filepath.Join(f.home, ".cache", "fakessh") }

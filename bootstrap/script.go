@@ -65,7 +65,7 @@ var firstStage = strings.Join([]string{
 	`open() { up=${1%/*} e="symbolic link"; [ -L "$up" ] && return 1; [ -L "$1" ] && return 1;`,
 	`case $1 in */fakessh) e="$up is not ours";`,
 	`[ -d "$up" ] || case $how in *n*) ;; *) ours "${up%/*}/" && e=$(mkdir -m 700 "$up" 2>&1);; esac; ours "$up" || return 1;; esac;`,
-	`[ -d "$1" ] || e=$(mkdir -m 700 "$1" 2>&1) || return 1;`,
+	`[ -d "$1" ] || e=$(mkdir -m 700 "$1" 2>&1) || [ -d "$1" ] || return 1;`,
 	`e="not ours alone"; cd "$1" 2>/dev/null || return 1;`,
 	`case $(ls -ldn .) in drwx--[-S]--[-T]*) ours . || return 1;; *) return 1;; esac;`,
 	`for new in .new-$$ .new-$$a .new-$$b; do e=$( (umask 22; set -C; : >./$new) 2>&1) && break; done || return 1;`,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"fakessh/bootstrap"
 )
@@ -28,7 +29,13 @@ func main() {
 		os.Exit(2)
 	}
 	bootstrap.Discard(cfg)
-	caps := []string{"echo", "uid=" + strconv.Itoa(os.Geteuid()), "name=" + strings.ReplaceAll(cfg.RemoteName, " ", "_")}
+	umask := syscall.Umask(0)
+	syscall.Umask(umask)
+	caps := []string{
+		"uid=" + strconv.Itoa(os.Geteuid()),
+		"umask=" + strconv.FormatInt(int64(umask), 8),
+		"name=" + strings.ReplaceAll(cfg.RemoteName, " ", "_"),
+	}
 	if err := bootstrap.Announce(os.Stdout, stamp, caps); err != nil {
 		os.Exit(1)
 	}
