@@ -34,17 +34,16 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		for i := range builds {
-			path := filepath.Join(dir, "agent")
-			c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -X main.stamp="+string(rune('1'+i)), "-o", path, "./testdata/echoagent")
-			c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-			if out, err := c.CombinedOutput(); err != nil {
-				panic(string(out))
-			}
-			if builds[i], err = os.ReadFile(path); err != nil {
-				panic(err)
-			}
-			built[i] = imageFS(map[Platform][]byte{Own(): builds[i]})
+		path := filepath.Join(dir, "agent")
+		c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./testdata/echoagent")
+		c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+		if out, err := c.CombinedOutput(); err != nil {
+			panic(string(out))
+		}
+		builds[0] = must(os.ReadFile(path))
+		builds[1] = bytes.ReplaceAll(builds[0], []byte("echo-1"), []byte("echo-2"))
+		for i, data := range builds {
+			built[i] = imageFS(map[Platform][]byte{Own(): data})
 		}
 		return m.Run()
 	}())
@@ -108,6 +107,12 @@ func imageFS(images map[Platform][]byte) fs.FS {
 	return fsys
 }
 
+// scriptImages has an agent of a few bytes, for tests where each of them costs.
+func scriptImages() *Images {
+	text := "#!/bin/sh\n[ $2 = probe ] || { echo " + marker + "ready script -; exec cat; }\n"
+	return must(NewImages(imageFS(map[Platform][]byte{Own(): []byte(text)}), ""))
+}
+
 // testImages has the echo agent of the given version for the own platform.
 func testImages(t testing.TB, version int) *Images {
 	t.Helper()
@@ -143,14 +148,14 @@ func newFar(t testing.TB) *far {
 	return &far{t: t, errs: errs, home: t.TempDir(), im: testImages(t, 0), cfg: Config{ID: 7, ParentIDs: []uint32{3, 0}, RemoteName: "it's me@here"}}
 }
 
-// boot runs the first stage to its end or to ready. The far side ends with the test.
-func (f *far) boot() (*Ready, error) {
+// run starts the first stage.
+func (f *far) run() (near *os.File, c *exec.Cmd) {
 	f.t.Helper()
 	argv, err := Argv(f.im, f.cfg, f.opt.Local)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	c := exec.Command(argv[0], argv[1:]...)
+	c = exec.Command(argv[0], argv[1:]...)
 	if f.start != nil {
 		c = f.start(argv)
 	}
@@ -158,11 +163,18 @@ func (f *far) boot() (*Ready, error) {
 		c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.home}, f.env...)
 	}
 	near, farEnd := pair(f.t)
+	defer farEnd.Close()
 	c.Stdin, c.Stdout, c.Stderr = farEnd, farEnd, f.errs
 	if err := c.Start(); err != nil {
 		f.t.Fatal(err)
 	}
-	farEnd.Close()
+	return near, c
+}
+
+// boot runs the first stage to its end or to ready. The far side ends with the test.
+func (f *far) boot() (*Ready, error) {
+	f.t.Helper()
+	near, c := f.run()
 	f.pid = c.Process.Pid
 	f.close = sync.OnceFunc(func() {
 		near.Close()

@@ -35,6 +35,7 @@ const (
 )
 
 func TestPlaceIsTheFirstThatWillDo(t *testing.T) {
+	t.Parallel()
 	const noexec = "mount -t tmpfs -o noexec,mode=1777 none "
 	for _, c := range []struct{ name, setup, want string }{
 		{"home", "true", inHome},
@@ -63,6 +64,7 @@ func TestPlaceIsTheFirstThatWillDo(t *testing.T) {
 		{"XDG_CACHE_HOME somebody else's", "mkdir -m 777 /mnt/xdg; chown 12345 /mnt/xdg; export XDG_CACHE_HOME=/mnt/xdg", inHome},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			f := newFar(t)
 			f.isolate(c.setup)
 			f.up()
@@ -83,6 +85,7 @@ func TestPlaceIsTheFirstThatWillDo(t *testing.T) {
 
 // A home that is not ours is left as it was: no root-owned directory in somebody's home after sudo.
 func TestHomeOfAnotherIsNotTouched(t *testing.T) {
+	t.Parallel()
 	f := newFar(t)
 	f.isolate("chown 12345 /mnt")
 	f.up()
@@ -92,6 +95,7 @@ func TestHomeOfAnotherIsNotTouched(t *testing.T) {
 }
 
 func TestWithoutAnyPlace(t *testing.T) {
+	t.Parallel()
 	const spoil = "for d in /mnt /var/tmp /dev/shm /tmp; do mount -t tmpfs -o noexec,mode=1777 none $d; done"
 	for _, local := range []bool{false, true} {
 		for _, noCache := range []bool{false, true} {
@@ -127,6 +131,7 @@ func TestWithoutAnyPlace(t *testing.T) {
 
 // What others have put under our name is not run, wherever it lies.
 func TestPlantedProgramIsNotRun(t *testing.T) {
+	t.Parallel()
 	for name, setup := range map[string]string{
 		"open directory":  "mkdir -p /mnt/.cache/fakessh; plant /mnt/.cache/fakessh; chmod 777 /mnt/.cache/fakessh",
 		"group directory": "mkdir -p /mnt/.cache/fakessh; plant /mnt/.cache/fakessh; chmod 730 /mnt/.cache/fakessh",
@@ -137,6 +142,7 @@ func TestPlantedProgramIsNotRun(t *testing.T) {
 		"cut short":       "mkdir -p -m 700 /mnt/.cache/fakessh; plant /mnt/.cache/fakessh; chmod 700 /mnt/.cache/fakessh",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			f := newFar(t)
 			f.isolate("name=" + stored(0) + `; plant() { printf "#!/bin/sh\necho planted >/tmp/planted\n" >$1/$name; chmod 755 $1/$name; }; ` + setup)
 			if r := f.up(); r.Cached {
@@ -151,6 +157,7 @@ func TestPlantedProgramIsNotRun(t *testing.T) {
 
 // An image of the right size with a wrong byte is found out by Verify, and replaced.
 func TestVerifyReplacesADamagedImage(t *testing.T) {
+	t.Parallel()
 	f := newFar(t)
 	f.up()
 	path := filepath.Join(f.in(), stored(0))
@@ -175,6 +182,7 @@ func TestVerifyReplacesADamagedImage(t *testing.T) {
 }
 
 func TestAnotherAccountHasItsOwnPlace(t *testing.T) {
+	t.Parallel()
 	f := newFar(t)
 	f.isolate("chown 0 /mnt; chmod 755 /mnt")
 	root := f.start
@@ -191,6 +199,7 @@ func TestAnotherAccountHasItsOwnPlace(t *testing.T) {
 }
 
 func TestTwoNewestImagesAreKept(t *testing.T) {
+	t.Parallel()
 	f := newFar(t)
 	f.up()
 	old := Platform("plan9/vax").fileName() + "-" + strings.Repeat("0", 64)
@@ -208,7 +217,7 @@ func TestTwoNewestImagesAreKept(t *testing.T) {
 		}
 	}
 	f.im = testImages(t, 1)
-	if r := f.up(); r.Version != "2" {
+	if r := f.up(); r.Version != "echo-2" {
 		t.Errorf("version %s", r.Version)
 	}
 	want := []string{".new-2", stored(0), stored(1), old}
@@ -219,6 +228,7 @@ func TestTwoNewestImagesAreKept(t *testing.T) {
 }
 
 func TestNoCacheLeavesNothing(t *testing.T) {
+	t.Parallel()
 	f := newFar(t)
 	f.cfg.NoCache = true
 	if err := os.Mkdir(filepath.Join(f.home, ".cache"), 0o755); err != nil {
@@ -240,6 +250,7 @@ func TestNoCacheLeavesNothing(t *testing.T) {
 }
 
 func TestStartsAtOnceShareTheCache(t *testing.T) {
+	t.Parallel()
 	f := newFar(t)
 	done := make(chan error)
 	const n = 8
@@ -263,6 +274,7 @@ func TestStartsAtOnceShareTheCache(t *testing.T) {
 
 // The account's umask reaches the agent, and strange names and variables do no harm.
 func TestStrangeEnvironment(t *testing.T) {
+	t.Parallel()
 	f := newFar(t)
 	f.home = filepath.Join(f.home, "a b*[c] $HOME")
 	if err := os.Mkdir(f.home, 0o750); err != nil {

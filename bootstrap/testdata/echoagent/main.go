@@ -13,8 +13,8 @@ import (
 	"fakessh/bootstrap"
 )
 
-// stamp makes builds differ; set by the linker.
-var stamp = "1"
+// stamp is the protocol version it claims. The tests change it in the executable to have another build.
+var stamp = "echo-1"
 
 func main() {
 	if len(os.Args) < 2 || os.Args[1] != "agent" {
