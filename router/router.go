@@ -37,7 +37,9 @@ type Config struct {
 	MaxMessage int
 	// StreamMemory is the budget that all receive windows of this process share, bytes. 0 means 64 MiB.
 	StreamMemory int64
-	Log          LogFunc // nil discards
+	// NoPacing lets bulk fill every buffer on the way, up to its windows.
+	NoPacing bool
+	Log      LogFunc // nil discards
 	// ForwardedLog, in a master, takes the log records of contexts below. It must not block, and its texts
 	// come from there: untrusted. nil passes them to Log.
 	ForwardedLog func(from ContextID, logger string, level Level, text string)

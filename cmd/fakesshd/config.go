@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"time"
+
+	"fakessh"
+)
+
+// config is the daemon's configuration: what the file says, defaults filled in.
+type config struct {
+	File          string // "" = no file: the built-in configuration for the user who starts it
+	Listen        []string
+	StateDir      string
+	ControlSocket string
+	Users         map[string]userConfig
+	Targets       map[string]fakessh.TargetConfig
+	Exits         map[string]string // host pattern → target name
+	Policy        string            // path of a Cedar file; "" with a File: nobody may anything
+	SSHConfig     string            // for ssh hops: "" = the account's ~/.ssh/config, "none", or a path
+	Idle          time.Duration     // 0 = never close idle contexts
+	LoginGrace    time.Duration
+	Keepalive     time.Duration
+	PreferGCM     bool
+}
+
+// userConfig is one principal.
+type userConfig struct {
+	Keys       []string // authorized_keys lines, or "file:PATH"
+	Groups     []string
+	LoginNames []string
+	Unix       string // the local account that acts as this principal on the control socket
+}
+
+const (
+	defaultListen     = "127.0.0.1:2222"
+	defaultIdle       = 10 * time.Minute
+	defaultLoginGrace = 60 * time.Second
+	defaultKeepalive  = 15 * time.Second
+)
+
+// loadConfig reads file, or makes the built-in configuration when file is "".
+func loadConfig(file string) (*config, error) {
+	cfg := &config{
+		File:       file,
+		Listen:     []string{defaultListen},
+		Users:      map[string]userConfig{},
+		Targets:    map[string]fakessh.TargetConfig{},
+		Exits:      map[string]string{},
+		Idle:       defaultIdle,
+		LoginGrace: defaultLoginGrace,
+		Keepalive:  defaultKeepalive,
+		PreferGCM:  true,
+	}
+	if file == "" {
+		if err := cfg.builtin(); err != nil {
+			return nil, err
+		}
+	} else {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if err := cfg.parse(file, text); err != nil {
+			return nil, err
+		}
+	}
+	cfg.fillPaths()
+	return cfg, nil
+}
+
+// builtin is the configuration without a file: the user who starts the daemon, by the keys that open their account.
+func (c *config) builtin() error {
+	me, err := user.Current()
+	if err != nil {
+		return err
+	}
+	keys, err := ownKeys(me.HomeDir)
+	if err != nil {
+		return err
+	}
+	c.Users[me.Username] = userConfig{Keys: keys, Unix: me.Username}
+	return nil
+}
+
+// ownKeys lists the public keys of a home directory: authorized_keys and id_*.pub.
+func ownKeys(home string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(home, ".ssh", "id_*.pub"))
+	if err != nil {
+		return nil, err
+	}
+	auth := filepath.Join(home, ".ssh", "authorized_keys")
+	if _, err := os.Stat(auth); err == nil {
+		files = append([]string{auth}, files...)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	keys := make([]string, len(files))
+	for i, f := range files {
+		keys[i] = "file:" + f
+	}
+	return keys, nil
+}
+
+// fillPaths sets the directories that the file leaves open.
+func (c *config) fillPaths() {
+	if c.StateDir == "" {
+		c.StateDir = filepath.Join(stateHome(), "fakesshd")
+	}
+	if c.ControlSocket == "" {
+		c.ControlSocket = defaultControlSocket(c.StateDir)
+	}
+}
+
+// stateHome is $XDG_STATE_HOME, or its default.
+func stateHome() string {
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return os.TempDir()
+	}
+	return filepath.Join(home, ".local", "state")
+}
+
+// defaultControlSocket is in $XDG_RUNTIME_DIR, or beside the state where there is none.
+func defaultControlSocket(state string) string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, "fakesshd", "control.sock")
+	}
+	return filepath.Join(state, "control.sock")
+}

@@ -1,0 +1,319 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"fakessh"
+	"fakessh/methods"
+)
+
+// configError is one mistake in the configuration file, with its line.
+type configError struct {
+	File string
+	Line int
+	Text string
+}
+
+func (e *configError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text) }
+
+// yamlFile decodes strictly: every key is known, every value has its kind, every error has its line.
+type yamlFile struct {
+	name string
+	errs []error
+}
+
+func (f *yamlFile) fail(n *yaml.Node, format string, args ...any) {
+	f.errs = append(f.errs, &configError{f.name, n.Line, fmt.Sprintf(format, args...)})
+}
+
+// parse fills c from the text of a file.
+func (c *config) parse(name string, text []byte) error {
+	f := &yamlFile{name: name}
+	dec := yaml.NewDecoder(strings.NewReader(string(text)))
+	var doc yaml.Node
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return nil // an empty file is all defaults
+	case err != nil:
+		return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	var more yaml.Node
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return &configError{name, more.Line, "more than one YAML document"}
+	}
+	f.root(c, doc.Content[0])
+	if len(f.errs) > 0 {
+		return errors.Join(f.errs...)
+	}
+	return nil
+}
+
+func (f *yamlFile) root(c *config, n *yaml.Node) {
+	f.mapping(n, map[string]func(*yaml.Node){
+		"listen":         func(n *yaml.Node) { c.Listen = f.strings(n) },
+		"state_dir":      func(n *yaml.Node) { c.StateDir = f.path(n) },
+		"control_socket": func(n *yaml.Node) { c.ControlSocket = f.path(n) },
+		"users":          func(n *yaml.Node) { f.users(c, n) },
+		"targets":        func(n *yaml.Node) { f.targets(c, n) },
+		"exits":          func(n *yaml.Node) { f.exits(c, n) },
+		"policy":         func(n *yaml.Node) { c.Policy = f.path(n) },
+		"ssh_config":     func(n *yaml.Node) { c.SSHConfig = f.sshConfig(n) },
+		"idle":           func(n *yaml.Node) { c.Idle = f.duration(n) },
+		"login_grace":    func(n *yaml.Node) { c.LoginGrace = f.duration(n) },
+		"keepalive":      func(n *yaml.Node) { c.Keepalive = f.duration(n) },
+		"prefer_gcm":     func(n *yaml.Node) { c.PreferGCM = f.boolean(n) },
+	})
+}
+
+func (f *yamlFile) users(c *config, n *yaml.Node) {
+	f.each(n, func(name string, key, val *yaml.Node) {
+		if name == "" || strings.ContainsAny(name, "@= \t") {
+			f.fail(key, "user %q: a principal has no blank, @ or =", name)
+			return
+		}
+		var u userConfig
+		f.mapping(val, map[string]func(*yaml.Node){
+			"keys":        func(n *yaml.Node) { u.Keys = f.keys(n) },
+			"groups":      func(n *yaml.Node) { u.Groups = f.strings(n) },
+			"login_names": func(n *yaml.Node) { u.LoginNames = f.strings(n) },
+			"unix":        func(n *yaml.Node) { u.Unix = f.text(n) },
+		})
+		c.Users[name] = u
+	})
+}
+
+// keys reads key lines; a relative file: is beside the configuration file.
+func (f *yamlFile) keys(n *yaml.Node) []string {
+	keys := f.strings(n)
+	for i, k := range keys {
+		if file, ok := strings.CutPrefix(k, "file:"); ok {
+			keys[i] = "file:" + f.beside(file)
+		}
+	}
+	return keys
+}
+
+func (f *yamlFile) targets(c *config, n *yaml.Node) {
+	f.each(n, func(name string, key, val *yaml.Node) {
+		t, err := fakessh.ParseTarget(name)
+		if err != nil || len(t.Hops) > 0 {
+			f.fail(key, "target %q: a name is lower-case letters, digits, dots, dashes and underscores", name)
+			return
+		}
+		c.Targets[name] = f.target(name, val)
+	})
+}
+
+// target reads one entry: the tree's own keys, and for the rest the parameters of its method.
+func (f *yamlFile) target(name string, n *yaml.Node) fakessh.TargetConfig {
+	t := fakessh.TargetConfig{Spec: methods.Spec{Params: methods.Params{}}}
+	own := map[string]func(*yaml.Node){
+		"method":  func(n *yaml.Node) { t.Spec.Method = f.text(n) },
+		"via":     func(n *yaml.Node) { t.Via = f.targetName(n) },
+		"become":  func(n *yaml.Node) { t.Become = f.text(n) },
+		"groups":  func(n *yaml.Node) { t.Groups = f.strings(n) },
+		"jump":    func(n *yaml.Node) { t.Jump = f.oneOf(n, "terminate", "passthrough", "deny") },
+		"address": func(n *yaml.Node) { t.Address = f.text(n) },
+		"idle":    func(n *yaml.Node) { t.Idle = f.duration(n) },
+	}
+	params := map[string]*yaml.Node{}
+	f.each(n, func(key string, _, val *yaml.Node) {
+		if set, ok := own[key]; ok {
+			set(val)
+		} else {
+			params[key] = val
+		}
+	})
+	if t.Spec.Method == "" {
+		f.fail(n, "target %q: no method", name)
+		return t
+	}
+	m, ok := methods.Lookup(t.Spec.Method)
+	if !ok {
+		f.fail(n, "target %q: unknown method %q; known are %s", name, t.Spec.Method, methodNames())
+		return t
+	}
+	f.params(name, m, params, t.Spec.Params)
+	if err := m.Check(t.Spec.Params); err != nil {
+		f.fail(n, "target %q: %v", name, err)
+	}
+	return t
+}
+
+// params converts the values to the kinds that the method declares.
+func (f *yamlFile) params(target string, m *methods.Method, nodes map[string]*yaml.Node, out methods.Params) {
+	kinds := map[string]string{}
+	for _, p := range m.Params {
+		kinds[p.Name] = p.Kind
+	}
+	for name, n := range nodes {
+		switch kind := kinds[name]; kind {
+		case "":
+			f.fail(n, "target %q: method %s has no parameter %q", target, m.Name, name)
+		case "bool":
+			out[name] = f.boolean(n)
+		case "int":
+			var v int64
+			f.decode(n, &v, "a whole number")
+			out[name] = v
+		case "seconds":
+			var v float64
+			f.decode(n, &v, "a number of seconds")
+			out[name] = v
+		case "list":
+			out[name] = f.strings(n)
+		case "secret":
+			out[name] = methods.Secret(f.text(n))
+		default:
+			out[name] = f.text(n)
+		}
+	}
+}
+
+func methodNames() string {
+	var names []string
+	for _, m := range methods.All() {
+		names = append(names, m.Name)
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
+}
+
+func (f *yamlFile) exits(c *config, n *yaml.Node) {
+	f.each(n, func(pattern string, _, val *yaml.Node) { c.Exits[pattern] = f.targetName(val) })
+}
+
+func (f *yamlFile) sshConfig(n *yaml.Node) string {
+	if n.Value == "none" {
+		return "none"
+	}
+	return f.path(n)
+}
+
+func (f *yamlFile) targetName(n *yaml.Node) string {
+	s := f.text(n)
+	if _, err := fakessh.ParseTarget(s); err != nil {
+		f.fail(n, "%v", err)
+	}
+	return s
+}
+
+// mapping calls the function of each key; other keys are mistakes.
+func (f *yamlFile) mapping(n *yaml.Node, known map[string]func(*yaml.Node)) {
+	f.each(n, func(name string, key, val *yaml.Node) {
+		if set, ok := known[name]; ok {
+			set(val)
+			return
+		}
+		var names []string
+		for k := range known {
+			names = append(names, k)
+		}
+		sort.Strings(names)
+		f.fail(key, "unknown key %q; known are %s", name, strings.Join(names, ", "))
+	})
+}
+
+// each walks a mapping. A null value is an empty one.
+func (f *yamlFile) each(n *yaml.Node, visit func(name string, key, val *yaml.Node)) {
+	n = resolve(n)
+	if n.Tag == "!!null" {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		f.fail(n, "not a mapping of keys to values")
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if seen[key.Value] {
+			f.fail(key, "key %q stands twice", key.Value)
+			continue
+		}
+		seen[key.Value] = true
+		visit(key.Value, key, resolve(n.Content[i+1]))
+	}
+}
+
+func resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+func (f *yamlFile) decode(n *yaml.Node, into any, what string) {
+	if err := n.Decode(into); err != nil {
+		f.fail(n, "%q is not %s", n.Value, what)
+	}
+}
+
+func (f *yamlFile) text(n *yaml.Node) string {
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		f.fail(n, "not a text")
+		return ""
+	}
+	return n.Value
+}
+
+func (f *yamlFile) boolean(n *yaml.Node) (b bool) {
+	f.decode(n, &b, "true or false")
+	return b
+}
+
+// strings reads a list of texts, or a single one.
+func (f *yamlFile) strings(n *yaml.Node) []string {
+	if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+		return []string{n.Value}
+	}
+	if n.Kind != yaml.SequenceNode {
+		f.fail(n, "not a list of texts")
+		return nil
+	}
+	var list []string
+	for _, item := range n.Content {
+		list = append(list, f.text(resolve(item)))
+	}
+	return list
+}
+
+// duration reads "90s", "10m", or 0 for never.
+func (f *yamlFile) duration(n *yaml.Node) time.Duration {
+	if n.Value == "0" {
+		return 0
+	}
+	d, err := time.ParseDuration(n.Value)
+	if err != nil || d < 0 {
+		f.fail(n, "%q is no duration; write 90s, 10m or 0", n.Value)
+	}
+	return d
+}
+
+func (f *yamlFile) oneOf(n *yaml.Node, words ...string) string {
+	for _, w := range words {
+		if n.Value == w {
+			return w
+		}
+	}
+	f.fail(n, "%q is none of %s", n.Value, strings.Join(words, ", "))
+	return ""
+}
+
+func (f *yamlFile) path(n *yaml.Node) string { return f.beside(f.text(n)) }
+
+// beside makes a relative path one beside the configuration file.
+func (f *yamlFile) beside(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(f.name), path)
+}
