@@ -1,20 +1,15 @@
-// Package router is Mitogen's message router, with flow-controlled streams on top.
 package router
 
 import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
 	"time"
-
-	"fakessh/router/pickle"
 )
-
-// ContextID names a context in the tree; the master is 0.
-type ContextID uint32
-
-// Handle is a numbered mailbox in a context. Handles with the top bit set belong to streams.
-type Handle uint32
 
 // Level is a log level, numbered as in Python (and so on the wire).
 type Level int
@@ -35,21 +30,74 @@ type Config struct {
 	ID        ContextID
 	ParentIDs []ContextID // nearest first; empty for a master
 	Name      string
-	// Unidirectional forbids traffic between siblings (spec 5.2 step 7).
+	// Unidirectional forbids traffic between siblings (Mitogen's option of that name).
 	Unidirectional bool
-	// MaxMessage bounds a payload, bytes. 0 means 128 MiB.
+	// MaxMessage bounds a payload, bytes. 0 means 128 MiB in a master and 1 MiB elsewhere:
+	// what a parent accepts of a child unless told otherwise.
 	MaxMessage int
 	// StreamMemory is the budget that all receive windows of this process share, bytes. 0 means 64 MiB.
 	StreamMemory int64
-	Log          LogFunc // nil discards
+	// NoPacing lets bulk fill every buffer on the way, up to its windows.
+	NoPacing bool
+	Log      LogFunc // nil discards
+	// ForwardedLog, in a master, takes the log records of contexts below. It must not block, and its texts
+	// come from there: untrusted. nil passes them to Log.
+	ForwardedLog func(from ContextID, logger string, level Level, text string)
 }
 
 // Router owns the links, routes, handles and streams of one context.
 // All methods are safe for concurrent use.
-type Router struct{}
+type Router struct {
+	cfg     Config
+	ctx     context.Context // ends with Close, or when the parent is lost
+	cancel  context.CancelCauseFunc
+	wg      sync.WaitGroup // links' goroutines, running calls
+	handles handleTable
+	calls   dispatcher
+	ids     idSpace
+	streams streamTable
+
+	mu       sync.RWMutex
+	closed   bool
+	parent   *Link
+	links    map[*Link]struct{}
+	routes   map[ContextID]*Link // exact ones; the rest is behind the parent
+	contexts map[ContextID]*Context
+}
 
 // New makes a router without links.
-func New(cfg Config) *Router { panic("unwritten") }
+func New(cfg Config) *Router {
+	if cfg.MaxMessage == 0 {
+		cfg.MaxMessage = childMessage
+		if cfg.ID == 0 && len(cfg.ParentIDs) == 0 {
+			cfg.MaxMessage = masterMessage
+		}
+	}
+	cfg.ParentIDs = slices.Clone(cfg.ParentIDs)
+	r := &Router{
+		cfg:      cfg,
+		links:    map[*Link]struct{}{},
+		routes:   map[ContextID]*Link{},
+		contexts: map[ContextID]*Context{},
+	}
+	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	r.handles.init()
+	r.calls.init(r)
+	r.ids.init(r)
+	r.addControlHandlers()
+	return r
+}
+
+// ID is the own id.
+func (r *Router) ID() ContextID { return r.cfg.ID }
+
+// Name is that of the Config.
+func (r *Router) Name() string { return r.cfg.Name }
+
+// ParentIDs are the ancestors, nearest first.
+func (r *Router) ParentIDs() []ContextID { return slices.Clone(r.cfg.ParentIDs) }
+
+func (r *Router) isMaster() bool { return r.cfg.ID == 0 && len(r.cfg.ParentIDs) == 0 }
 
 // LinkConfig describes a byte stream that AddLink takes over.
 type LinkConfig struct {
@@ -61,87 +109,79 @@ type LinkConfig struct {
 	Parent bool
 	// Auth, if set, overwrites the authority of everything that comes in (unix clients).
 	Auth *ContextID
-	// MaxMessage bounds what may come in, bytes; 0 means 1 MiB for a child and Config.MaxMessage for a parent.
+	// MaxMessage bounds a payload, bytes, either way: the link is dropped when more is announced, and no more is sent.
+	// 0 means 1 MiB for a child and Config.MaxMessage for a parent.
 	MaxMessage int
-	// OldPeer: the peer knows only magic 0x4d49.
+	// OldPeer: the peer knows only magic 0x4d49. Forgotten when it shows another.
 	OldPeer bool
 }
 
-// AddLink gives rwc to the router, which reads, writes and closes it from now on, and
-// returns the context at its other end. A child's route is announced to the parent first.
+// AddLink gives rwc to the router, which reads, writes and closes it from now on (also when
+// AddLink fails), and returns the context at its other end. A child's route is announced to
+// the parent first. When Read ends with an error other than io.EOF, that becomes the Cause of the
+// loss of all contexts behind the link. Close has to wake a blocked Read and Write.
 func (r *Router) AddLink(rwc io.ReadWriteCloser, cfg LinkConfig) (*Context, error) {
-	panic("unwritten")
+	l := r.newLink(rwc, cfg)
+	c, err := r.attach(l)
+	if err != nil {
+		l.q.close()
+		rwc.Close()
+		return nil, err
+	}
+	go l.readLoop()  // ends when rwc does; Close waits for it
+	go l.writeLoop() // ends when l.q is closed; Close waits for it
+	return c, nil
 }
 
-// ID, Name and ParentIDs are those of the Config.
-func (r *Router) ID() ContextID          { panic("unwritten") }
-func (r *Router) Name() string           { panic("unwritten") }
-func (r *Router) ParentIDs() []ContextID { panic("unwritten") }
-
-// Context returns the one Context object for id; it need not be routable.
-func (r *Router) Context(id ContextID) *Context { panic("unwritten") }
-
-// Parent is the context at the other end of the parent link; nil in a master.
-func (r *Router) Parent() *Context { panic("unwritten") }
-
-// AllocateID returns a fresh id: from the own counter in a master, from a block of 1000 asked of the master elsewhere.
-func (r *Router) AllocateID(ctx context.Context) (ContextID, error) { panic("unwritten") }
-
-// Handler takes one message, on the reading goroutine of the link it came by: it must not block.
-type Handler func(m *Message)
-
-// HandleOptions qualify a handle.
-type HandleOptions struct {
-	// OneShot removes the handle before its first message is delivered.
-	OneShot bool
-	// Policy refuses messages ("refused by policy"); nil admits all.
-	Policy func(m *Message) bool
-	// Respondent, if set, is the only context whose messages are accepted; its loss gives a local dead message.
-	Respondent *ContextID
-	// Overwrite permits to replace an existing handler.
-	Overwrite bool
+func (r *Router) newLink(rwc io.ReadWriteCloser, cfg LinkConfig) *Link {
+	l := &Link{
+		r: r, rwc: rwc, remote: cfg.Remote, name: cfg.Name, parent: cfg.Parent, auth: cfg.Auth, max: cfg.MaxMessage,
+		q:      newScheduler(linkQueue),
+		routes: map[ContextID]struct{}{}, egress: map[ContextID]struct{}{}, readDone: make(chan struct{}),
+	}
+	switch {
+	case l.max == 0 && cfg.Parent:
+		l.max = r.cfg.MaxMessage
+	case l.max == 0:
+		l.max = childMessage
+	}
+	l.max = min(l.max, r.cfg.MaxMessage)
+	l.privileged = cfg.Parent || slices.Contains(r.cfg.ParentIDs, cfg.Remote) ||
+		cfg.Auth != nil && hasAuthority(*cfg.Auth, r.cfg.ID, r.cfg.ParentIDs)
+	l.old.Store(cfg.OldPeer)
+	return l
 }
 
-// AddHandler registers fn at h, or at a fresh dynamic handle (from 1000 up) when h is 0.
-func (r *Router) AddHandler(h Handle, fn Handler, opt HandleOptions) (Handle, error) {
-	panic("unwritten")
+// attach publishes a complete link: its routes, and to the parent what is now reachable.
+func (r *Router) attach(l *Link) (*Context, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+		return nil, ErrClosed
+	case l.parent && r.parent != nil:
+		return nil, errors.New("add link to context " + l.remote.String() + ": there is a parent already")
+	case l.remote == r.cfg.ID, !l.parent && r.routes[l.remote] != nil:
+		return nil, errors.New("add link to context " + l.remote.String() + ": the id is taken")
+	}
+	r.wg.Add(2)
+	r.links[l] = struct{}{}
+	c := r.contextLocked(l.remote)
+	if l.parent {
+		r.parent = l
+		for id := range r.routes {
+			r.announce(id, r.contextLocked(id).Name())
+		}
+		return c, nil
+	}
+	r.ids.claim(l.remote)
+	if l.name != "" {
+		c.setName(l.name)
+	}
+	r.routes[l.remote], l.routes[l.remote] = l, struct{}{}
+	r.announce(l.remote, l.name)
+	return c, nil
 }
-
-// RemoveHandler forgets h.
-func (r *Router) RemoveHandler(h Handle) error { panic("unwritten") }
-
-// HasParentAuthority is the policy of spec 5.5.
-func (r *Router) HasParentAuthority(m *Message) bool { panic("unwritten") }
-
-// IsImmediateChild is the policy of spec 5.5.
-func (r *Router) IsImmediateChild(m *Message) bool { panic("unwritten") }
-
-// Route sends a local message, or delivers it here. It blocks while the link's queue is full.
-func (r *Router) Route(m *Message) { panic("unwritten") }
-
-// CallFunc serves one function. ctx ends when the caller is lost or the router closes.
-// The result must be in the pickle profile; an error becomes a CallError.
-type CallFunc func(ctx context.Context, c *Call) (any, error)
-
-// Call is one CALL_FUNCTION being served.
-type Call struct {
-	Router *Router
-	Msg    *Message
-	Class  string
-	Name   string // "module.function"
-	Args   pickle.Tuple
-	Kwargs *pickle.Dict
-}
-
-// Stream accepts the stream that the caller offered with Context.Open; the result of the function is
-// sent to the caller with the stream's handle. When the function returns an error, the stream is reset.
-func (c *Call) Stream() (*Stream, error) { panic("unwritten") }
-
-// Register serves name, "module.function", to callers with parent authority. Calls of one chain run in order, others side by side.
-func (r *Router) Register(name string, fn CallFunc) { panic("unwritten") }
-
-// Links reports the state of every link, for pictures of the tree and tests.
-func (r *Router) Links() []LinkStats { panic("unwritten") }
 
 // LinkStats is a snapshot of one link.
 type LinkStats struct {
@@ -155,88 +195,120 @@ type LinkStats struct {
 	SmoothedRTT         time.Duration // 0 when not known
 }
 
+// Links reports the state of every link, for pictures of the tree and tests, in order of the remote ids.
+func (r *Router) Links() []LinkStats {
+	var all []LinkStats
+	for _, l := range r.someLinks(nil) {
+		s := LinkStats{
+			Remote: l.remote, Name: l.name, Parent: l.parent, Queued: l.q.queued(),
+			BytesIn: l.bytesIn.Load(), BytesOut: l.bytesOut.Load(), FramesIn: l.framesIn.Load(), FramesOut: l.framesOut.Load(),
+		}
+		s.Streams, s.SmoothedRTT = r.linkStreams(l)
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b LinkStats) int { return int(int64(a.Remote) - int64(b.Remote)) })
+	return all
+}
+
+func (r *Router) someLinks(want func(*Link) bool) []*Link {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var some []*Link
+	for l := range r.links {
+		if want == nil || want(l) {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
 // Routes lists every context known to be reachable, with the neighbour it is reached by.
-func (r *Router) Routes() map[ContextID]ContextID { panic("unwritten") }
+func (r *Router) Routes() map[ContextID]ContextID {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make(map[ContextID]ContextID, len(r.routes)+1)
+	for id, l := range r.routes {
+		all[id] = l.remote
+	}
+	if r.parent != nil {
+		all[r.parent.remote] = r.parent.remote
+	}
+	return all
+}
 
 // Shutdown sends SHUTDOWN to each child, waits for the links to close until ctx is done, and closes.
-func (r *Router) Shutdown(ctx context.Context) error { panic("unwritten") }
+// Its error says that children were left which had not ended by themselves.
+func (r *Router) Shutdown(ctx context.Context) error {
+	r.calls.stop()
+	left := r.shutChildren(ctx)
+	r.Close()
+	if left > 0 {
+		return errors.New("shut down: " + strconv.Itoa(left) + " children had not ended: " + context.Cause(ctx).Error())
+	}
+	return nil
+}
 
-// Close closes every link and wakes every waiter. It returns when every goroutine of the router has ended.
-func (r *Router) Close() error { panic("unwritten") }
+// shutChildren asks all children to end, and counts those that have not when ctx is done.
+func (r *Router) shutChildren(ctx context.Context) (left int) {
+	children := r.someLinks(func(l *Link) bool { return !l.parent })
+	for _, l := range children {
+		r.tell(l, HandleShutdown, nil)
+	}
+	for _, l := range children {
+		select {
+		case <-l.readDone:
+		case <-ctx.Done():
+			left++
+		}
+	}
+	return left
+}
+
+// begin counts a goroutine in, unless the router has closed.
+func (r *Router) begin() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.closed {
+		return false
+	}
+	r.wg.Add(1)
+	return true
+}
+
+// Close closes every link and wakes every waiter. It returns when every goroutine of the router
+// has ended, functions that serve calls included: it must not be called from one, nor from a handler.
+func (r *Router) Close() error {
+	r.mu.Lock()
+	first := !r.closed
+	r.closed = true
+	r.mu.Unlock()
+	if first {
+		r.calls.stop()
+		r.closeStreams(ErrClosed)
+		r.handles.closeAll(r)
+		for _, l := range r.someLinks(nil) {
+			l.finish(ErrClosed)
+		}
+		r.cancel(ErrClosed)
+		r.loseEverybody(ErrClosed)
+	}
+	r.wg.Wait()
+	return nil
+}
+
+// loseEverybody marks all contexts lost when no link is left to do so.
+func (r *Router) loseEverybody(cause error) {
+	r.mu.Lock()
+	all := slices.Collect(maps.Values(r.contexts))
+	clear(r.contexts)
+	r.mu.Unlock()
+	for _, c := range all {
+		c.lose(&LostError{ID: c.id, Name: c.Name(), Cause: cause})
+	}
+}
 
 // Done is closed when the router is closed, or has lost its parent.
-func (r *Router) Done() <-chan struct{} { panic("unwritten") }
+func (r *Router) Done() <-chan struct{} { return r.ctx.Done() }
 
-// Context is this router's view of a node; there is one object per id.
-type Context struct{}
-
-func (c *Context) ID() ContextID   { panic("unwritten") }
-func (c *Context) Name() string    { panic("unwritten") }
-func (c *Context) Router() *Router { panic("unwritten") }
-
-// Done is closed when the context is lost; Err then says why (*LostError).
-func (c *Context) Done() <-chan struct{} { panic("unwritten") }
-func (c *Context) Err() error            { panic("unwritten") }
-
-// Call runs the function name, "module.function", in the context and waits. Keyword arguments
-// are given as a pickle.Kwargs as the last argument. Errors: *CallError, *ChannelError, *LostError, ctx's.
-func (c *Context) Call(ctx context.Context, name string, args ...any) (any, error) {
-	panic("unwritten")
-}
-
-// CallNoReply runs the function and forgets it.
-func (c *Context) CallNoReply(name string, args ...any) error { panic("unwritten") }
-
-// Open calls name and offers it a stream; the function has to accept it (Call.Stream).
-func (c *Context) Open(ctx context.Context, name string, args ...any) (*Stream, any, error) {
-	panic("unwritten")
-}
-
-// Shutdown sends SHUTDOWN and waits until the context is lost.
-func (c *Context) Shutdown(ctx context.Context) error { panic("unwritten") }
-
-// Disconnect closes the link by which the context is directly connected, with cause as the reason of its loss.
-func (c *Context) Disconnect(cause error) error { panic("unwritten") }
-
-// CallError is an exception of the far side.
-type CallError struct {
-	Type  string // "module.Class"
-	Text  string // its text
-	Trace string // the far side's traceback, may be empty
-}
-
-func (e *CallError) Error() string { return e.Type + ": " + e.Text }
-
-// ChannelError is a dead message.
-type ChannelError struct{ Reason string }
-
-func (e *ChannelError) Error() string { return e.Reason }
-
-// LostError says that a context is gone, and why. It matches ErrLost.
-type LostError struct {
-	ID    ContextID
-	Name  string
-	Cause error
-}
-
-func (e *LostError) Error() string        { panic("unwritten") }
-func (e *LostError) Unwrap() error        { return e.Cause }
-func (e *LostError) Is(target error) bool { return target == ErrLost }
-
-// Sentinels.
-var (
-	ErrLost     = errors.New("router: context lost")
-	ErrClosed   = errors.New("router: closed")
-	ErrTooLarge = errors.New("router: message too large")
-)
-
-// Message is one Mitogen message.
-type Message struct {
-	Dst, Src, Auth ContextID
-	Handle         Handle
-	ReplyTo        Handle
-	Encoding       uint16 // magic: 0x4d49, 0x4d4a or 0x4d4b; 0 means 0x4d49
-	Data           []byte
-}
-
-// Dead, Reply, Decode… see the owner's file.
+// Err says why Done is closed: ErrClosed, or the *LostError of the parent. It is nil before.
+func (r *Router) Err() error { return context.Cause(r.ctx) }

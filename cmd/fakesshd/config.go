@@ -25,6 +25,7 @@ type config struct {
 	Idle          time.Duration     // 0 = never close idle contexts
 	LoginGrace    time.Duration
 	Keepalive     time.Duration
+	Drain         time.Duration // how long sessions may go on when the gateway stops
 	PreferGCM     bool
 }
 
@@ -41,6 +42,7 @@ const (
 	defaultIdle       = 10 * time.Minute
 	defaultLoginGrace = 60 * time.Second
 	defaultKeepalive  = 15 * time.Second
+	defaultDrain      = 500 * time.Millisecond
 )
 
 // loadConfig reads file, or makes the built-in configuration when file is "".
@@ -54,6 +56,7 @@ func loadConfig(file string) (*config, error) {
 		Idle:       defaultIdle,
 		LoginGrace: defaultLoginGrace,
 		Keepalive:  defaultKeepalive,
+		Drain:      defaultDrain,
 		PreferGCM:  true,
 	}
 	if file == "" {

@@ -1,0 +1,374 @@
+package router
+
+import "sync"
+
+// Sizes of the scheduler, not of the protocol.
+const (
+	quantum       = 32 << 10 // bytes a flow may send in its turn
+	frameOverhead = 64       // what a queued frame costs besides its bytes
+	spareFlows    = 64       // drained flows kept for reuse,
+	spareRing     = 64       // with room for as many frames
+)
+
+// flowKey names a flow: a stream by the context that sends and its own handle. The zero
+// value is the one first-in-first-out flow of all Mitogen messages.
+type flowKey struct {
+	Src    ContextID
+	Handle Handle
+}
+
+// frame is a header with its payload, in a buffer of getBuf.
+type frame struct{ buf []byte }
+
+// scheduler is what waits to be written to a link, in one queue per flow. Flows take turns by deficit round robin, those
+// that have just become busy first, as in FQ-CoDel (RFC 8290 section 4): what sends little never waits behind what
+// sends much, and no class has to be declared.
+//
+//	push ──► flow ─┐
+//	push ──► flow ─┼─► fresh: new flows, until they have had a quantum ─┐
+//	push ──► flow ─┘   old:   the others, in turn ──────────────────────┴─► pop
+type scheduler struct {
+	limit   int64
+	stalled func(queued int64) // called when a push has to wait and none did before
+
+	mu         sync.Mutex
+	ready      sync.Cond // something to pop, or closed
+	space      sync.Cond // below the limit, or closed
+	flows      map[flowKey]*flow
+	fresh, old flowList
+	spare      []*flow
+	frames     int   // that pop can have
+	bytes      int64 // of all frames, held ones too
+	overhead   int64
+	waiting    int // pushes at the limit
+	full       []func()
+	wake       []func() // to be called by pop, outside of mu
+	closed     bool
+}
+
+// newScheduler makes a scheduler in which push waits from limit bytes on.
+func newScheduler(limit int64) *scheduler {
+	q := &scheduler{limit: limit, flows: make(map[flowKey]*flow)}
+	q.ready.L, q.space.L = &q.mu, &q.mu
+	return q
+}
+
+// push appends f to the flow key. At the limit it waits, or, when wait is false, goes on: its caller
+// has a bound of its own. After close it returns ErrClosed. It owns the buffer in every case.
+func (q *scheduler) push(key flowKey, f frame, wait bool) error {
+	q.mu.Lock()
+	if wait && q.fullLocked() && !q.closed {
+		q.awaitSpaceLocked()
+	}
+	if q.closed {
+		q.mu.Unlock()
+		putBuf(f.buf)
+		return ErrClosed
+	}
+	q.bytes += int64(len(f.buf))
+	q.overhead += frameOverhead
+	q.appendLocked(key, f)
+	q.mu.Unlock()
+	return nil
+}
+
+// pushAfter appends f to the Mitogen flow once everything now queued in flows of src has been popped. It never waits.
+// A DEL_ROUTE goes this way, so that what a context has sent arrives before the news of its end.
+func (q *scheduler) pushAfter(src ContextID, f frame) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		putBuf(f.buf)
+		return ErrClosed
+	}
+	q.bytes += int64(len(f.buf))
+	q.overhead += frameOverhead
+	g := &gate{f: f}
+	for key, fl := range q.flows {
+		if key.Src == src && key != (flowKey{}) && fl.count > 0 {
+			fl.gates = append(fl.gates, flowGate{g, fl.count})
+			g.flows++
+		}
+	}
+	if g.flows == 0 {
+		q.appendLocked(flowKey{}, f)
+	}
+	return nil
+}
+
+// pop moves frames to into, in the order of service, until they have max bytes (the last may go beyond). It waits until
+// there is one; false means that the scheduler is closed and empty.
+func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
+	q.mu.Lock()
+	for q.frames == 0 && !q.closed {
+		q.ready.Wait()
+	}
+	if q.frames == 0 {
+		q.mu.Unlock()
+		return into, false
+	}
+	for n := 0; q.frames > 0 && n < max; {
+		f := q.nextLocked()
+		n += len(f.buf)
+		into = append(into, f)
+	}
+	if q.frames == 0 {
+		q.forgetFlowsLocked()
+	}
+	q.freeSpaceLocked()
+	wake := q.wake
+	q.wake = nil
+	q.mu.Unlock()
+	for _, fn := range wake {
+		fn()
+	}
+	return into, true
+}
+
+// room reports whether key has fewer than below bytes queued and the scheduler is below its limit. If not, it remembers
+// fn and calls it once, from another goroutine and without a lock, when the flow or the scheduler has drained so far.
+func (q *scheduler) room(key flowKey, below int64, fn func()) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return true
+	}
+	if fl := q.flows[key]; fl != nil && fl.bytes >= below {
+		fl.below, fl.room = below, fn
+		return false
+	}
+	if q.fullLocked() {
+		q.full = append(q.full, fn)
+		return false
+	}
+	return true
+}
+
+// flowBytes is what is queued in one flow.
+func (q *scheduler) flowBytes(key flowKey) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if fl := q.flows[key]; fl != nil {
+		return fl.bytes
+	}
+	return 0
+}
+
+// queued is what is queued in all flows together.
+func (q *scheduler) queued() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
+// close refuses what comes; what is queued can still be popped. Every waiter wakes.
+func (q *scheduler) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.ready.Broadcast()
+	q.space.Broadcast()
+	wake := append(q.wake, q.full...)
+	for _, fl := range q.flows {
+		if fl.room != nil {
+			wake = append(wake, fl.room)
+			fl.room = nil
+		}
+	}
+	q.wake, q.full = nil, nil
+	q.mu.Unlock()
+	for _, fn := range wake {
+		fn()
+	}
+}
+
+func (q *scheduler) fullLocked() bool { return q.bytes+q.overhead >= q.limit }
+
+func (q *scheduler) awaitSpaceLocked() {
+	q.waiting++
+	if q.waiting == 1 && q.stalled != nil {
+		queued := q.bytes
+		q.mu.Unlock()
+		q.stalled(queued)
+		q.mu.Lock()
+	}
+	for q.fullLocked() && !q.closed {
+		q.space.Wait()
+	}
+	q.waiting--
+}
+
+func (q *scheduler) freeSpaceLocked() {
+	if q.fullLocked() {
+		return
+	}
+	if q.waiting > 0 {
+		q.space.Broadcast()
+	}
+	q.wake = append(q.wake, q.full...)
+	q.full = nil
+}
+
+func (q *scheduler) appendLocked(key flowKey, f frame) {
+	fl := q.flows[key]
+	if fl == nil {
+		fl = q.newFlowLocked()
+		fl.key, fl.deficit = key, quantum
+		q.flows[key] = fl
+		q.fresh.push(fl)
+	}
+	fl.put(f)
+	fl.bytes += int64(len(f.buf))
+	if q.frames++; q.frames == 1 {
+		q.ready.Signal()
+	}
+}
+
+// nextLocked takes one frame, by RFC 8290 section 4.2: a fresh flow that has used up its quantum or has
+// nothing left goes to the end of the old ones; an old one with nothing left goes away.
+func (q *scheduler) nextLocked() frame {
+	for {
+		list := &q.fresh
+		if list.head == nil {
+			list = &q.old
+		}
+		fl := list.head
+		switch {
+		case fl.count == 0 && list == &q.old:
+			list.shift()
+			q.dropFlowLocked(fl)
+		case fl.count == 0:
+			q.old.push(list.shift())
+		case fl.deficit <= 0:
+			fl.deficit += quantum
+			q.old.push(list.shift())
+		default:
+			return q.takeLocked(fl)
+		}
+	}
+}
+
+func (q *scheduler) takeLocked(fl *flow) frame {
+	f := fl.take()
+	fl.bytes -= int64(len(f.buf))
+	fl.deficit -= int64(len(f.buf))
+	q.frames--
+	q.bytes -= int64(len(f.buf))
+	q.overhead -= frameOverhead
+	if fl.room != nil && fl.bytes < fl.below {
+		q.wake = append(q.wake, fl.room)
+		fl.room = nil
+	}
+	if len(fl.gates) > 0 {
+		q.openGatesLocked(fl)
+	}
+	return f
+}
+
+// gate holds a frame back until some flows have sent what they had when it came.
+type gate struct {
+	f     frame
+	flows int
+}
+
+// flowGate is a gate's mark in one flow: left frames are in front of it.
+type flowGate struct {
+	g    *gate
+	left int
+}
+
+func (q *scheduler) openGatesLocked(fl *flow) {
+	keep := fl.gates[:0]
+	for _, m := range fl.gates {
+		if m.left--; m.left > 0 {
+			keep = append(keep, m)
+		} else if m.g.flows--; m.g.flows == 0 {
+			q.appendLocked(flowKey{}, m.g.f)
+		}
+	}
+	clear(fl.gates[len(keep):])
+	fl.gates = keep
+}
+
+func (q *scheduler) newFlowLocked() *flow {
+	n := len(q.spare)
+	if n == 0 {
+		return &flow{}
+	}
+	fl := q.spare[n-1]
+	q.spare[n-1] = nil
+	q.spare = q.spare[:n-1]
+	return fl
+}
+
+func (q *scheduler) dropFlowLocked(fl *flow) {
+	delete(q.flows, fl.key)
+	if len(q.spare) < spareFlows && len(fl.ring) <= spareRing {
+		q.spare = append(q.spare, fl)
+	}
+}
+
+// forgetFlowsLocked drops the empty flows that still wait for their turn: with nothing queued there are no turns.
+func (q *scheduler) forgetFlowsLocked() {
+	for _, list := range [...]*flowList{&q.fresh, &q.old} {
+		for list.head != nil {
+			q.dropFlowLocked(list.shift())
+		}
+	}
+}
+
+// flow is the queue of one flow.
+type flow struct {
+	frameRing
+	key     flowKey
+	bytes   int64
+	deficit int64
+	below   int64  // room is to be called
+	room    func() // when bytes has fallen below that
+	gates   []flowGate
+	next    *flow
+}
+
+// flowList is a queue of flows.
+type flowList struct{ head, tail *flow }
+
+func (l *flowList) push(fl *flow) {
+	fl.next = nil
+	if l.head == nil {
+		l.head = fl
+	} else {
+		l.tail.next = fl
+	}
+	l.tail = fl
+}
+
+func (l *flowList) shift() *flow {
+	fl := l.head
+	l.head, fl.next = fl.next, nil
+	return fl
+}
+
+// frameRing is a queue of frames.
+type frameRing struct {
+	ring  []frame // a power of two long
+	first int
+	count int
+}
+
+func (r *frameRing) put(f frame) {
+	if r.count == len(r.ring) {
+		bigger := make([]frame, max(4, 2*len(r.ring)))
+		n := copy(bigger, r.ring[r.first:])
+		copy(bigger[n:], r.ring[:r.first])
+		r.ring, r.first = bigger, 0
+	}
+	r.ring[(r.first+r.count)&(len(r.ring)-1)] = f
+	r.count++
+}
+
+func (r *frameRing) take() frame {
+	f := r.ring[r.first]
+	r.ring[r.first] = frame{}
+	r.first = (r.first + 1) & (len(r.ring) - 1)
+	r.count--
+	return f
+}

@@ -1,0 +1,311 @@
+package router
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Chunk is a piece of received data. Release gives its credit and buffer back; Data is invalid afterwards.
+type Chunk struct {
+	Class Class
+	Data  []byte
+
+	s   *Stream
+	buf []byte
+}
+
+// Release acknowledges the chunk as consumed. It may be called twice.
+func (c *Chunk) Release() {
+	buf := c.buf
+	if buf == nil {
+		return
+	}
+	n := len(buf) - frameSpace
+	c.buf, c.Data = nil, nil
+	memory := cap(buf)
+	putBuf(buf)
+	c.s.consumed(n, memory)
+}
+
+// Next returns the next piece in order, of either class, without copying. io.EOF after the peer's EOF, the cause when the
+// stream was lost. A chunk that is held back holds the window back.
+func (s *Stream) Next() (Chunk, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case s.closed:
+			return Chunk{}, s.closeErrLocked()
+		case s.in.count > 0:
+			f := s.in.take()
+			return Chunk{Class: Class(f.buf[headerLen]), Data: f.buf[frameSpace:], s: s, buf: f.buf}, nil
+		case s.gotEOF:
+			return Chunk{}, io.EOF
+		case s.over:
+			return Chunk{}, s.err
+		}
+		s.canRead.Wait()
+	}
+}
+
+// closeErrLocked is what this end's own calls give after it has closed or reset the stream.
+func (s *Stream) closeErrLocked() error {
+	if s.err != nil {
+		return s.err
+	}
+	return ErrStreamClosed
+}
+
+func (s *Stream) consumed(n, memory int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.recv.consume(n, memory, now)
+	s.creditLocked(now)
+}
+
+// Read reads Main data; Extended data is discarded. io.EOF after the peer's EOF.
+func (s *Stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := s.fillRest(); err != nil {
+		return 0, err
+	}
+	n := copy(p, s.rest.Data)
+	s.rest.Data = s.rest.Data[n:]
+	if len(s.rest.Data) == 0 {
+		s.rest.Release()
+	}
+	return n, nil
+}
+
+// fillRest makes rest hold some Main data.
+func (s *Stream) fillRest() error {
+	for len(s.rest.Data) == 0 {
+		c, err := s.Next()
+		if err != nil {
+			return err
+		}
+		if c.Class == Main {
+			s.rest = c
+		} else {
+			c.Release()
+		}
+	}
+	return nil
+}
+
+// WriteTo writes Main data to w until EOF, without copying. Extended data is discarded. (io.WriterTo)
+func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		if err := s.fillRest(); err == io.EOF {
+			return total, nil
+		} else if err != nil {
+			return total, err
+		}
+		n, err := w.Write(s.rest.Data)
+		total += int64(n)
+		if err == nil && n < len(s.rest.Data) {
+			err = io.ErrShortWrite
+		}
+		s.rest.Release()
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// Control is an out-of-band item: it overtakes data that waits for credit and is not subject to it.
+type Control struct {
+	Kind byte
+	Data []byte
+}
+
+// Control waits for the next item. When the stream is over: io.EOF after an orderly end, the cause otherwise.
+// Items that had arrived by then come first.
+func (s *Stream) Control(ctx context.Context) (Control, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for stop := (func() bool)(nil); ; {
+		switch {
+		case s.closed:
+			return Control{}, s.closeErrLocked()
+		case len(s.items) > 0:
+			return s.takeItemLocked(), nil
+		case s.over && s.err == nil:
+			return Control{}, io.EOF
+		case s.over:
+			return Control{}, s.err
+		case ctx.Err() != nil:
+			return Control{}, context.Cause(ctx)
+		}
+		if stop == nil {
+			stop = waitContext(ctx, &s.canControl)
+			defer stop()
+		}
+		s.canControl.Wait()
+	}
+}
+
+func (s *Stream) takeItemLocked() Control {
+	c := s.items[0]
+	s.items[0] = Control{}
+	s.items = s.items[1:]
+	s.itemBytes -= len(c.Data)
+	if len(s.items) == 0 {
+		s.items = nil
+	}
+	return c
+}
+
+// frame takes a frame for this stream's handle.
+func (s *Stream) frame(l *Link, h *header, buf []byte) {
+	s.mu.Lock()
+	if why := s.strangerLocked(h); why != "" {
+		s.mu.Unlock()
+		s.r.refuseFrame(l, h, buf, why)
+		return
+	}
+	var wake []func()
+	switch {
+	case s.over:
+		putBuf(buf)
+	case h.isDead():
+		s.deadLocked(l, h, buf)
+	default:
+		wake = s.payloadLocked(buf)
+	}
+	s.mu.Unlock()
+	wakeAll(wake)
+}
+
+// strangerLocked says why a frame is not from this stream's other end; "" if it is.
+func (s *Stream) strangerLocked(h *header) string {
+	switch {
+	case h.isDead():
+		return ""
+	case h.src != s.peer.id:
+		return reasonRespondent
+	case s.peerHandle == 0 && h.replyTo&streamBit != 0:
+		s.peerHandle = h.replyTo
+	case h.replyTo != s.peerHandle:
+		return reasonInvalidHandle
+	}
+	return ""
+}
+
+// deadLocked takes a dead message. From the peer it is a RESET. One from a router on the way means that nothing gets there any
+// more, while what the peer has sent may still be coming: reading goes on until the loss is announced, which follows that.
+func (s *Stream) deadLocked(l *Link, h *header, buf []byte) {
+	reason := cutReason(string(buf[headerLen:]))
+	putBuf(buf)
+	switch h.src {
+	case s.peer.id:
+		s.resetByPeerLocked(reason)
+	case s.r.cfg.ID, l.remote:
+		s.cutOff = &ResetError{Reason: reason}
+		s.canWrite.Broadcast()
+	}
+}
+
+// payloadLocked takes a frame from the peer; it owns buf. It returns who else can write now.
+func (s *Stream) payloadLocked(buf []byte) (wake []func()) {
+	payload := buf[headerLen:]
+	why := checkPayload(payload)
+	if why != "" {
+		putBuf(buf)
+		s.breakLocked(why)
+		return nil
+	}
+	switch k := kind(payload[0]); k {
+	case kindData, kindExtended:
+		why = s.dataLocked(buf)
+		buf = nil
+	case kindCredit:
+		why, wake = s.creditedLocked(payload)
+	case kindEOF:
+		why = s.eofLocked()
+	case kindReset:
+		s.resetByPeerLocked(cutReason(string(payload[1:])))
+	case kindControl:
+		why = s.itemLocked(payload)
+	}
+	if buf != nil {
+		putBuf(buf)
+	}
+	if why != "" {
+		s.breakLocked(why)
+	}
+	return wake
+}
+
+// breakLocked resets the stream because of what the peer did.
+func (s *Stream) breakLocked(why string) {
+	s.resetLocked(&brokenError{s.peer, why}, why)
+}
+
+func (s *Stream) resetByPeerLocked(reason string) {
+	if !s.gotEOF {
+		s.discardLocked()
+	}
+	s.endLocked(&ResetError{Reason: reason})
+}
+
+// dataLocked takes data in; it owns buf.
+func (s *Stream) dataLocked(buf []byte) (why string) {
+	n := len(buf) - frameSpace
+	now := time.Now()
+	switch {
+	case s.gotEOF:
+		putBuf(buf)
+		return reasonAfterEOF
+	case !s.recv.receive(n, cap(buf), now):
+		putBuf(buf)
+		return reasonFlowControl
+	}
+	s.in.put(frame{buf})
+	s.canRead.Signal()
+	s.creditLocked(now)
+	return ""
+}
+
+func (s *Stream) eofLocked() (why string) {
+	if s.gotEOF {
+		return reasonSecondEOF
+	}
+	s.gotEOF = true
+	s.recv.end()
+	s.canRead.Broadcast()
+	if s.sentEOF {
+		s.endLocked(nil)
+	}
+	return ""
+}
+
+func (s *Stream) itemLocked(payload []byte) (why string) {
+	data := payload[2:]
+	if len(s.items) == maxItems || s.itemBytes+len(data) > maxItemHeap {
+		return reasonManyItems
+	}
+	s.items = append(s.items, Control{Kind: payload[1], Data: append([]byte(nil), data...)})
+	s.itemBytes += len(data)
+	s.canControl.Signal()
+	return ""
+}
+
+// creditLocked sends a CREDIT frame if one is due. Should the queue be full of earlier ones, it waits for room: the
+// offsets are absolute, so that a later frame says all that the earlier would have.
+func (s *Stream) creditLocked(now time.Time) {
+	s.creditDue = false
+	if s.over || s.peerHandle == 0 || !s.recv.due() {
+		return
+	}
+	if !s.link.q.room(s.flow(), 2*flowLimit, s.wakeFn) {
+		s.creditDue = true
+		return
+	}
+	received, allowed := s.recv.credit(now)
+	s.pushLocked(newCreditFrame(received, allowed))
+}
