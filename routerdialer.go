@@ -3,6 +3,7 @@ package fakessh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -132,7 +133,21 @@ func (d *routerDialer) ask(ctx context.Context, via *router.Context, spec method
 	if err != nil {
 		return nil, err
 	}
-	return &child{c: d.r.Context(router.ContextID(up.ID)), via: via}, nil
+	id := router.ContextID(up.ID)
+	if err := d.beneath(id, via.ID()); err != nil {
+		return nil, err
+	}
+	return &child{c: d.r.Context(id), via: via}, nil
+}
+
+// beneath believes an agent that id is its child only as far as the routes agree: a hostile one could name any. (node.claim refuses an id that is in use.)
+func (d *routerDialer) beneath(id, via router.ContextID) error {
+	routes := d.r.Routes()
+	by, ok := routes[id]
+	if !ok || by != routes[via] || id == via || id == by {
+		return fmt.Errorf("agent names context %d, which is not beneath it", id)
+	}
+	return nil
 }
 
 // wireParams are spec's parameters with its secrets in the router's type.

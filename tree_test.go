@@ -366,6 +366,23 @@ func TestCloseEndsEverything(t *testing.T) {
 	})
 }
 
+// An agent that names another target's context as its child gets no sessions there, nor is that one ended.
+func TestAgentCannotNameTheContextOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree, d := testTree(t, nil)
+		victim := connect(t, tree, "b")
+		defer victim.Release()
+		_, err := tree.Connect(context.Background(), dest(t, "evil"))
+		if err == nil || !strings.Contains(err.Error(), "dial evil via a: agent names context 2, which is b") {
+			t.Errorf("got %v", err)
+		}
+		if victim.Err() != nil {
+			t.Error(victim.Err())
+		}
+		d.open-- // the fake evil one, which nobody ends
+	})
+}
+
 func TestErrorsAreOneHarmlessLine(t *testing.T) {
 	err := &DialError{"web1", "", &router.CallError{Type: "fakessh.EofError", Text: "bad\r\nthing \x1b[2J"}}
 	if got := err.Error(); got != "dial web1: bad  thing  [2J" {
