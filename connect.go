@@ -3,6 +3,7 @@ package fakessh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -49,7 +50,11 @@ func (t *Tree) changeAccount(ctx context.Context, n *node, c chain, account stri
 	if err != nil {
 		return nil, err
 	}
-	return t.acquire(ctx, c)
+	into, err := t.acquire(ctx, c)
+	if isNoAccount(err, account) {
+		return nil, &NoAccountError{Account: account, Target: target.String(), Own: n.info.User}
+	}
+	return into, err
 }
 
 // acquire returns c's node, up and held. The caller releases it.
@@ -218,6 +223,9 @@ func (n *node) attempt(ctx context.Context) (lost bool, err error) {
 	if err != nil {
 		return via != nil && isDone(via.done()), n.dialError(ctx, err)
 	}
+	if err := n.claim(r); err != nil {
+		return false, n.dialError(ctx, err) // r is somebody else's: it is not ours to end
+	}
 	start := time.Now()
 	info, err := r.info(ctx)
 	if err == nil {
@@ -239,6 +247,20 @@ func (n *node) depend(parent *node) {
 	parent.children++
 }
 
+// claim makes r n's own, unless it is another's: a hostile agent could name the context of another target as its child, and
+// sessions would run there that were allowed here.
+func (n *node) claim(r remote) error {
+	n.tree.mu.Lock()
+	defer n.tree.mu.Unlock()
+	for other := range n.tree.alive {
+		if other != n && other.remote != nil && other.remote.id() == r.id() {
+			return fmt.Errorf("agent names context %d, which is %s", r.id(), other.name())
+		}
+	}
+	n.remote = r
+	return nil
+}
+
 // come makes n up and hands it to everybody who waits, unless nobody does any more.
 func (n *node) come(ctx context.Context, r remote, info session.Info, rtt time.Duration) error {
 	n.tree.mu.Lock()
@@ -246,7 +268,7 @@ func (n *node) come(ctx context.Context, r remote, info session.Info, rtt time.D
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	n.remote, n.info, n.rtt = r, info, rtt
+	n.info, n.rtt = harmless(info), rtt
 	n.state, n.since = up, time.Now()
 	n.hold(n.waiters)
 	n.waiters = 0
@@ -268,7 +290,7 @@ func (n *node) fail(ctx context.Context, err error) {
 	n.tree.log.Warn("dial failed", "node", n.name(), "err", err)
 	n.tree.mu.Lock()
 	defer n.tree.mu.Unlock()
-	n.state, n.err, n.waiters = failed, err, 0
+	n.state, n.err, n.waiters, n.remote = failed, err, 0, nil
 	delete(n.tree.alive, n)
 	n.leaveParent()
 	close(n.ready)
@@ -281,6 +303,14 @@ func (n *node) fail(ctx context.Context, err error) {
 		defer n.tree.mu.Unlock()
 		n.forget()
 	})
+}
+
+// harmless makes what an agent says about itself fit for a terminal.
+func harmless(info session.Info) session.Info {
+	for _, s := range []*string{&info.OS, &info.Arch, &info.Hostname, &info.User, &info.Home, &info.Shell, &info.Version} {
+		*s = oneLine(*s)
+	}
+	return info
 }
 
 func isDone(ch <-chan struct{}) bool {

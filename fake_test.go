@@ -38,6 +38,9 @@ func (d *fakeDialer) dial(ctx context.Context, via remote, s step) (remote, erro
 		}
 	}
 	r := &fakeRemote{d: d, num: router.ContextID(id), step: s, lost: make(chan struct{})}
+	if name == "evil" {
+		r.num = d.remote("b").num
+	}
 	if via != nil {
 		go r.follow(via.(*fakeRemote))
 	}
@@ -151,6 +154,7 @@ func testTargets() map[string]TargetConfig {
 		"b":      {Spec: exec("b"), Via: "a", Become: "sudo", Groups: []string{"prod"}},
 		"c":      {Spec: exec("c"), Via: "b"},
 		"deep":   {Spec: methods.Spec{Method: "docker", Params: methods.Params{"container": "App"}}, Via: "b+sudo"},
+		"evil":   {Spec: exec("evil"), Via: "a"},
 		"root":   {Spec: exec("root")},
 		"twin":   {Spec: exec("a")},
 		"quick":  {Spec: exec("quick"), Via: "a", Idle: time.Minute},

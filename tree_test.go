@@ -336,7 +336,7 @@ func TestNodes(t *testing.T) {
 
 func TestCloseEndsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tree, _ := testTree(t, func(ctx context.Context, _ remote, s step) error {
+		tree, d := testTree(t, func(ctx context.Context, _ remote, s step) error {
 			if s.target.Name == "c" {
 				<-ctx.Done()
 				return ctx.Err()
@@ -350,8 +350,22 @@ func TestCloseEndsEverything(t *testing.T) {
 			waiting <- err
 		}()
 		synctest.Wait()
+		var order []string
+		for _, name := range []string{"a", "b"} {
+			r := d.remote(name)
+			go func() {
+				<-r.lost
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				order = append(order, name)
+			}()
+		}
 		if err := tree.Close(); err != nil {
 			t.Error(err)
+		}
+		synctest.Wait()
+		if got := strings.Join(order, " "); got != "b a" {
+			t.Errorf("ended in order %s", got)
 		}
 		if err := <-waiting; !errors.Is(err, ErrTreeClosed) {
 			t.Errorf("who waits gets %v", err)
@@ -363,6 +377,22 @@ func TestCloseEndsEverything(t *testing.T) {
 			t.Errorf("who comes gets %v", err)
 		}
 		l.Release()
+	})
+}
+
+// An agent that names another target's context as its child gets no sessions there, nor is that one ended.
+func TestAgentCannotNameTheContextOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree, _ := testTree(t, nil)
+		victim := connect(t, tree, "b")
+		defer victim.Release()
+		_, err := tree.Connect(context.Background(), dest(t, "evil"))
+		if err == nil || !strings.Contains(err.Error(), "dial evil via a: agent names context 2, which is b") {
+			t.Errorf("got %v", err)
+		}
+		if victim.Err() != nil {
+			t.Error(victim.Err())
+		}
 	})
 }
 

@@ -31,10 +31,8 @@ func Main(args []string) int {
 	frugal()
 	signals := watchSignals()
 	restrictUmask()
-	bootstrap.Discard(cfg) // while the working directory is the image's
-	if err := leaveDirectory(); err != nil {
-		return complain(err, exitFailed)
-	}
+	bootstrap.Discard(cfg)
+	leaveDirectory()
 	images, err := bootstrap.NewImages(nil, "")
 	if err == nil {
 		err = images.Add(bootstrap.Own(), selfPath())
@@ -118,7 +116,7 @@ func restrictUmask() {
 }
 
 // leaveDirectory goes to /: the first stage started this process in the cache, and no file system should be held busy by an agent.
-func leaveDirectory() error { return os.Chdir("/") }
+func leaveDirectory() { _ = os.Chdir("/") }
 
 // keepStderr lets a crash be seen where stderr was, after that has been captured.
 func keepStderr() { _ = debug.SetCrashOutput(os.Stderr, debug.CrashOptions{}) }
