@@ -76,10 +76,14 @@ func TestManyWhoNeedIdsAtOnceGetDifferentOnes(t *testing.T) {
 
 func TestAllocationFailsWithItsContextOrTheMastersNonsense(t *testing.T) {
 	r, above := middle(t, false)
-	if _, err := r.AllocateID(canceled()); !errors.Is(err, context.Canceled) {
+	ctx, cancel := context.WithCancel(t.Context())
+	given := make(chan error)
+	go func() { _, err := r.AllocateID(ctx); given <- err }()
+	above.next()
+	cancel()
+	if err := <-given; !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
-	above.next()
 	for _, v := range []any{nil, "x", tuple(), tuple(1), tuple("a", "b"), tuple(5, 5), tuple(9, 3), tuple(0, 10), tuple(1, 1<<40)} {
 		done := make(chan error)
 		go func() { _, err := r.AllocateID(t.Context()); done <- err }()
