@@ -37,3 +37,9 @@ func Argv(im *Images, cfg Config, local bool) ([]string, error) {
 	}
 	return argv, nil
 }
+
+// AgentArgv is the argv with which the first stage would execute the image, for a caller that has the image as a file
+// and executes it itself (Options.Direct).
+func AgentArgv(cfg Config) []string {
+	return append([]string{"fakessh", "agent"}, cfg.agentArgs()...)
+}

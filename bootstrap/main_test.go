@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -32,24 +34,23 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		for i := range builds {
-			path := filepath.Join(dir, "agent")
-			c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w -X main.stamp="+string(rune('1'+i)), "-o", path, "./testdata/echoagent")
-			c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-			if out, err := c.CombinedOutput(); err != nil {
-				panic(string(out))
-			}
-			if builds[i], err = os.ReadFile(path); err != nil {
-				panic(err)
-			}
-			built[i] = imageFS(map[Platform][]byte{Own(): builds[i]})
+		path := filepath.Join(dir, "agent")
+		c := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./testdata/echoagent")
+		c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+		if out, err := c.CombinedOutput(); err != nil {
+			panic(string(out))
+		}
+		builds[0] = must(os.ReadFile(path))
+		builds[1] = bytes.ReplaceAll(builds[0], []byte("echo-1"), []byte("echo-2"))
+		for i, data := range builds {
+			built[i] = imageFS(map[Platform][]byte{Own(): data})
 		}
 		return m.Run()
 	}())
 }
 
 // need skips a test for want of a program, but fails it where CI is set.
-func need(t *testing.T, programs ...string) {
+func need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
@@ -61,7 +62,7 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return
@@ -106,6 +107,12 @@ func imageFS(images map[Platform][]byte) fs.FS {
 	return fsys
 }
 
+// scriptImages has an agent of a few bytes, for tests where each of them costs.
+func scriptImages() *Images {
+	text := "#!/bin/sh\n[ $2 = probe ] || { echo " + marker + "ready script -; exec cat; }\n"
+	return must(NewImages(imageFS(map[Platform][]byte{Own(): []byte(text)}), ""))
+}
+
 // testImages has the echo agent of the given version for the own platform.
 func testImages(t testing.TB, version int) *Images {
 	t.Helper()
@@ -128,7 +135,8 @@ type far struct {
 	im    *Images
 	errs  *os.File // standard error
 
-	cmd *exec.Cmd
+	pid   int
+	close func() // ends what boot has started; also the end of the test does
 }
 
 func newFar(t testing.TB) *far {
@@ -140,14 +148,14 @@ func newFar(t testing.TB) *far {
 	return &far{t: t, errs: errs, home: t.TempDir(), im: testImages(t, 0), cfg: Config{ID: 7, ParentIDs: []uint32{3, 0}, RemoteName: "it's me@here"}}
 }
 
-// boot runs the first stage to its end or to ready. The far side ends with the test.
-func (f *far) boot() (*Ready, error) {
+// run starts the first stage.
+func (f *far) run() (near *os.File, c *exec.Cmd) {
 	f.t.Helper()
 	argv, err := Argv(f.im, f.cfg, f.opt.Local)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	c := exec.Command(argv[0], argv[1:]...)
+	c = exec.Command(argv[0], argv[1:]...)
 	if f.start != nil {
 		c = f.start(argv)
 	}
@@ -155,17 +163,25 @@ func (f *far) boot() (*Ready, error) {
 		c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.home}, f.env...)
 	}
 	near, farEnd := pair(f.t)
+	defer farEnd.Close()
 	c.Stdin, c.Stdout, c.Stderr = farEnd, farEnd, f.errs
 	if err := c.Start(); err != nil {
 		f.t.Fatal(err)
 	}
-	farEnd.Close()
-	f.cmd = c
-	f.t.Cleanup(func() {
+	return near, c
+}
+
+// boot runs the first stage to its end or to ready. The far side ends with the test.
+func (f *far) boot() (*Ready, error) {
+	f.t.Helper()
+	near, c := f.run()
+	f.pid = c.Process.Pid
+	f.close = sync.OnceFunc(func() {
 		near.Close()
 		c.Process.Kill()
 		c.Wait()
 	})
+	f.t.Cleanup(f.close)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	var rw io.ReadWriter = near
@@ -245,6 +261,39 @@ func (f *far) stderr() string {
 	}
 	return string(text)
 }
+
+// ranFrom is the directory of the agent's image as the agent sees it.
+func (f *far) ranFrom() string {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(f.pid) + "/exe")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return filepath.Dir(exe)
+}
+
+// inside is a path of the far side's mount namespace.
+func (f *far) inside(path string) string {
+	return "/proc/" + strconv.Itoa(f.pid) + "/root" + path
+}
+
+// tools is a directory with the named programs of this machine alone.
+func tools(t testing.TB, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// fewest are the programs that a start needs besides those that have a substitute.
+var fewest = []string{"sh", "uname", "ls", "id", "mkdir", "chmod", "cat", "mv", "rm", "find"}
 
 // in is the cache directory of f's home.
 func (f *far) in() string { return filepath.Join(f.home, ".cache", "fakessh") }

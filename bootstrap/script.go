@@ -36,8 +36,8 @@ var firstStage = strings.Join([]string{
 	`ours() { [ -O "$1" ] 2>/dev/null || { set -- $(ls -ldn "$1" 2>/dev/null); [ "${3-x}" = "$(id -u)" ]; }; };`,
 
 	// whole FILE: has it the wanted digest? The first of the programs that is there computes it.
-	`whole() { for e in sha256sum "shasum -a 256" "sha256 -q" "openssl dgst -sha256 -r" false; do command -v ${e%% *} >/dev/null 2>&1 && break; done;`,
-	`e=$($e <./$1 2>&1); [ "${e%% *}" = $digest ] || { e="damaged: $e"; return 1; }; };`,
+	`for sum in sha256sum "shasum -a 256" "sha256 -q" "openssl dgst -sha256 -r" false; do command -v ${sum%% *} >/dev/null 2>&1 && break; done;`,
+	`whole() { e=$($sum <./$1 2>&1); [ "${e%% *}" = $digest ] || { e="damaged: $e"; return 1; }; };`,
 
 	// run FILE: become the agent. On a terminal its standard error would fall among the frames.
 	`run() { [ -t 0 ] && exec 2>/dev/null; exec ./$1 $agent; };`,
@@ -65,7 +65,7 @@ var firstStage = strings.Join([]string{
 	`open() { up=${1%/*} e="symbolic link"; [ -L "$up" ] && return 1; [ -L "$1" ] && return 1;`,
 	`case $1 in */fakessh) e="$up is not ours";`,
 	`[ -d "$up" ] || case $how in *n*) ;; *) ours "${up%/*}/" && e=$(mkdir -m 700 "$up" 2>&1);; esac; ours "$up" || return 1;; esac;`,
-	`[ -d "$1" ] || e=$(mkdir -m 700 "$1" 2>&1) || return 1;`,
+	`[ -d "$1" ] || e=$(mkdir -m 700 "$1" 2>&1) || [ -d "$1" ] || return 1;`,
 	`e="not ours alone"; cd "$1" 2>/dev/null || return 1;`,
 	`case $(ls -ldn .) in drwx--[-S]--[-T]*) ours . || return 1;; *) return 1;; esac;`,
 	`for new in .new-$$ .new-$$a .new-$$b; do e=$( (umask 22; set -C; : >./$new) 2>&1) && break; done || return 1;`,
@@ -79,13 +79,13 @@ var firstStage = strings.Join([]string{
 	`find . -name ".new-*" -mtime +0 -exec rm -f {} ";"; };`,
 
 	`trap "rm -f ./.new-$$ ./.new-$$a ./.new-$$b" 0; trap "exit 1" 1 2 13 15;`,
-	`tried= ask="hello $un need";`,
+	`tried= ask="hello $un need"; [ "$sum" = false ] && set -- && tried="; no sha256sum, shasum, sha256 or openssl";`,
 	`for dir; do if open "$dir"; then say $ask $n $form; ask=again;`,
 	`if fill; then case $how in *n*) run $new;; esac; mv -f $new $file && { prune; run $file; }; fi; rm -f $new; fi;`,
-	`tried="$tried; $dir: $e"; done;`,
+	`tried="$tried; $dir: $e"; cd /; rmdir "$dir" 2>/dev/null; done;`,
 
 	// No directory would do: a file in memory, if there is a Python that can make one. 16 is MFD_EXEC.
-	`python3 -SEc "import os,zlib,hashlib;os.close(os.memfd_create(str(),1))" 2>/dev/null || fail "no place for the program$tried; no memfd by python3";`,
+	`python3 -SEc "import os,zlib,hashlib;os.close(os.memfd_create(str(),1))" 2>/dev/null || fail "no place for the program$tried; no memory file by python3";`,
 	`say $ask $n $form; [ -t 0 ] && exec 2>/dev/null; exec python3 -SEc "import hashlib,os,sys,zlib;a=sys.argv;b=sys.stdin.buffer.read(int(a[1]));`,
 	`b=zlib.decompress(b,47) if a[2]==a[3] else b;hashlib.sha256(b).hexdigest()==a[4] or sys.exit(a[5]);`,
 	`f=os.memfd_create(a[6],17 if os.path.exists(a[7]) else 1);os.write(f,b)==len(b) or sys.exit(a[5]);os.execve(f,a[6:7]+a[8:],os.environ)"`,

@@ -17,6 +17,7 @@ var shells = map[string][]string{
 }
 
 func TestFirstStageInEveryShell(t *testing.T) {
+	t.Parallel()
 	for name, shell := range shells {
 		for _, local := range []bool{false, true} {
 			t.Run(name+map[bool]string{true: "-local"}[local], func(t *testing.T) {
@@ -27,7 +28,7 @@ func TestFirstStageInEveryShell(t *testing.T) {
 					return exec.Command(shell[0], slices.Concat(shell[1:], argv[1:])...)
 				}
 				first := f.up()
-				if first.Cached || first.Platform != Own() || first.Version != "1" || first.Uploaded <= 0 {
+				if first.Cached || first.Platform != Own() || first.Version != "echo-1" || first.Uploaded <= 0 {
 					t.Errorf("first start: %+v", first)
 				}
 				if !slices.Contains(first.Caps, "name=it's_me@here") {
@@ -49,6 +50,7 @@ func TestFirstStageInEveryShell(t *testing.T) {
 
 // Everything that the script calls comes from busybox, as in a small container.
 func TestFirstStageWithBusyboxAlone(t *testing.T) {
+	t.Parallel()
 	need(t, "busybox")
 	bin := busyboxDir(t)
 	f := newFar(t)
@@ -87,6 +89,7 @@ func busyboxDir(t *testing.T, without ...string) string {
 
 // Login shells of any kind only have to start sh -c.
 func TestFirstStageThroughLoginShells(t *testing.T) {
+	t.Parallel()
 	for _, login := range []string{"dash", "bash", "fish", "tcsh", "csh"} {
 		t.Run(login, func(t *testing.T) {
 			need(t, login)
@@ -101,6 +104,7 @@ func TestFirstStageThroughLoginShells(t *testing.T) {
 }
 
 func TestArgvNeedsNothingButSingleQuotes(t *testing.T) {
+	t.Parallel()
 	f := newFar(t)
 	f.cfg.RemoteName = "a'b\\c!d\ne~=f$(g)\x00ü"
 	argv, err := Argv(f.im, f.cfg, true)

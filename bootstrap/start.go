@@ -17,6 +17,8 @@ type Options struct {
 	// gone. The first stage finds the terminal by itself, also one that is not ours.
 	PTY   bool
 	Local bool // as given to Argv
+	// Direct: the agent itself was executed (AgentArgv), not the first stage; only its ready line is waited for.
+	Direct bool
 	// Noise takes what the far side prints before ready, line by line; nil discards. (It is kept for the
 	// error anyway.) It is called from one goroutine, and not after Start has returned.
 	Noise func(line string)
@@ -111,6 +113,9 @@ type handshake struct {
 }
 
 func (h *handshake) run() (*Ready, error) {
+	if h.opt.Direct {
+		return h.direct()
+	}
 	m, err := h.next()
 	if err != nil {
 		return nil, err
@@ -129,6 +134,20 @@ func (h *handshake) run() (*Ready, error) {
 	}
 	h.state.Store(&at)
 	return h.finish(m, at)
+}
+
+// direct waits for the ready line of an agent that was executed without a first stage.
+func (h *handshake) direct() (*Ready, error) {
+	at := progress{stage: stageReady, platform: Own(), cached: true}
+	h.state.Store(&at)
+	m, err := h.next()
+	if err != nil {
+		return nil, err
+	}
+	if m.kind != announced {
+		return nil, unexpected(m)
+	}
+	return &Ready{Platform: at.platform, Version: m.text, Caps: m.caps, Cached: true, Stream: h.rest()}, nil
 }
 
 // finish serves requests until ready has come.

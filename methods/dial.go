@@ -26,7 +26,7 @@ func Dial(ctx context.Context, req Request) (*Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &TimeoutError{After: timeout})
 	defer cancel()
 	conn, err := a.connect(ctx)
-	if staleImage(err) {
+	if a.m.boots != direct && staleImage(err) {
 		a.cfg.Verify = true
 		conn, err = a.connect(ctx)
 	}
@@ -80,10 +80,7 @@ func (a *attempt) connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, a.error(stageCheck, err)
 	}
-	p, err := start(c)
-	if c.image != nil {
-		_ = c.image.Close()
-	}
+	p, err := launch(c)
 	if err != nil {
 		return nil, a.error(stageStart, startError(err))
 	}
@@ -124,9 +121,22 @@ func (a *attempt) command(ctx context.Context) (c command, typed string, err err
 
 func (a *attempt) bootArgv() ([]string, error) {
 	if a.m.boots == direct {
-		return bootstrap.AgentArgv(a.images, a.cfg), nil
+		return bootstrap.AgentArgv(a.cfg), nil
 	}
 	return bootstrap.Argv(a.images, a.cfg, a.m.local)
+}
+
+// launch starts c. A directory that it may not enter is no reason not to.
+func launch(c command) (*process, error) {
+	p, err := start(c)
+	if c.dir != "" && (errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist)) {
+		c.dir = "/"
+		p, err = start(c)
+	}
+	if c.image != nil {
+		_ = c.image.Close()
+	}
+	return p, err
 }
 
 // boot brings the agent up behind the running tool.
@@ -173,7 +183,7 @@ func (a *attempt) failed(ctx context.Context, p *process, w *watcher, err error)
 	if ctx.Err() == nil && ended(err) {
 		p.wait(parting)
 	}
-	p.end(haste, haste)
+	p.end(0, haste)
 	w.close(p)
 
 	var stage *bootstrap.StageError

@@ -19,7 +19,7 @@ type command struct {
 	argv  []string
 	image *os.File // the executable, if argv[0] is only a label
 	env   []string // nil: the own environment
-	dir   string
+	dir   string   // working directory; "" is the own one
 	cred  *syscall.Credential
 	stdio stdio
 }
@@ -40,7 +40,7 @@ const (
 	graceEOF  = 2 * time.Second
 	graceTerm = 2 * time.Second
 	graceKill = 5 * time.Second
-	// haste is what stands in for the first two when the connection has failed or was cancelled.
+	// haste stands in for graceTerm when the connection has failed or was cancelled; the SIGTERM comes at once then.
 	haste = 50 * time.Millisecond
 )
 

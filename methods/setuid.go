@@ -35,10 +35,7 @@ func setuidPrepare(ctx context.Context, v values, images *bootstrap.Images, c *c
 	}
 	c.cred = &syscall.Credential{Uid: acc.uid, Gid: acc.gid, Groups: acc.groups}
 	c.env = accountEnv(acc, os.Environ())
-	c.dir = "/"
-	if mayEnter(acc) {
-		c.dir = acc.home
-	}
+	c.dir = acc.home
 	path, err := images.Path(bootstrap.Own())
 	if err != nil {
 		return err
@@ -57,11 +54,4 @@ func accountEnv(acc account, environ []string) []string {
 		}
 	}
 	return env
-}
-
-// mayEnter says whether acc can have its home as working directory. Looking at the last component's mode is enough here: a home
-// behind a closed directory makes start fail, and is tried without.
-func mayEnter(acc account) bool {
-	info, err := os.Stat(acc.home)
-	return err == nil && info.IsDir()
 }

@@ -21,11 +21,12 @@ var sudoMethod = &Method{
 		{Name: "sudo_args", Kind: KindList, Help: "the same as sudo's own options; the parameters above win"},
 		{Name: "sudo_path", Kind: KindString, Default: "sudo", Help: "the sudo program"},
 	},
-	local: true,
-	stdio: hybrid,
-	rules: sudoRules,
-	merge: mergeSudoArgs,
-	argv:  sudoArgv,
+	local:    true,
+	stdio:    hybrid,
+	rules:    sudoRules,
+	merge:    mergeSudoArgs,
+	diagnose: sudoDiagnose,
+	argv:     sudoArgv,
 }
 
 func sudoArgv(v values, boot []string) ([]string, error) {
@@ -79,4 +80,13 @@ func isSudoPrompt(text string) bool {
 	}
 	_, word, ok := strings.Cut(text, "[sudo: "+sudoPrompt+"] ")
 	return ok && len(word) >= 1 && len(word) <= 50 && !strings.Contains(word, "*")
+}
+
+// sudoDiagnose shortens what sudo says of a command that it does not allow: it quotes all of it.
+func sudoDiagnose(lines []string, status string) error {
+	words := tellingLine(lines)
+	if before, _, ok := strings.Cut(words, " is not allowed to execute '"); ok {
+		words = before + " is not allowed to execute a shell"
+	}
+	return &EOFError{Words: words, Status: status}
 }

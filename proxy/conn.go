@@ -199,32 +199,6 @@ func (c *conn) audit(ev Event) {
 	c.srv.cfg.Auditor.Event(ev)
 }
 
-// decide asks whether the client may do what req says to t.
-func (c *conn) decide(t *Target, req authz.Request) authz.Decision {
-	req.Subject = c.subject()
-	req.Target, req.Groups, req.Hops = t.Name, t.Groups, t.Hops
-	if req.Account == "" {
-		req.Account = t.Account
-	}
-	req.SourceAddr, req.Conn = c.transport.RemoteAddr().String(), c.id
-	if len(t.Hops) > 0 && req.Action != authz.Hop {
-		hop := req
-		hop.Action = authz.Hop
-		if d := c.srv.cfg.Decider.Decide(hop); !d.Allow {
-			return d
-		}
-	}
-	return c.srv.cfg.Decider.Decide(req)
-}
-
-// denied is the sentence for a refusal.
-func denied(d authz.Decision) string {
-	if d.Public == "" {
-		return "not permitted"
-	}
-	return oneLine(d.Public)
-}
-
 // recovered ends the connection after a panic, r being what recover returned. The rest of the server goes on.
 func (c *conn) recovered(r any, where string) bool {
 	if r == nil {

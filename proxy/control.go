@@ -11,6 +11,7 @@ import (
 type control struct {
 	mu      sync.Mutex
 	program Session
+	over    bool
 	size    *session.Size
 	backlog []func(Session) error
 }
@@ -32,10 +33,20 @@ func (c *control) attach(p Session) {
 	c.size, c.backlog = nil, nil
 }
 
+// detach forgets the program, which is about to be closed.
+func (c *control) detach() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.program, c.over = nil, true
+}
+
 func (c *control) resize(size session.Size) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.program == nil {
+	switch {
+	case c.over:
+		return false
+	case c.program == nil:
 		c.size = &size
 		return true
 	}
@@ -56,7 +67,7 @@ func (c *control) send(item func(Session) error) bool {
 	if c.program != nil {
 		return item(c.program) == nil
 	}
-	if len(c.backlog) >= maxBacklog {
+	if c.over || len(c.backlog) >= maxBacklog {
 		return false
 	}
 	c.backlog = append(c.backlog, item)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"time"
 
 	"fakessh/authz"
@@ -41,7 +42,7 @@ type Event struct {
 	Subject authz.Subject
 	User    string // the user name as typed
 	Target  string
-	Account string // asked for; "" = the target's own
+	Account string
 	Action  authz.Action
 	Command string
 	Dest    string // "host:port" or path of a forward
@@ -57,3 +58,50 @@ type Event struct {
 type noAudit struct{}
 
 func (noAudit) Event(Event) {}
+
+// ask asks policy about one thing that the client wants of t. nil allows it; the error is a *refusal.
+func (c *conn) ask(t *Target, req authz.Request) error {
+	req.Subject = c.subject()
+	req.Target, req.Groups, req.Hops = t.Name, t.Groups, t.Hops
+	req.SourceAddr, req.Conn = c.transport.RemoteAddr().String(), c.id
+	if d := c.srv.cfg.Decider.Decide(req); !d.Allow {
+		return &refusal{d}
+	}
+	return nil
+}
+
+// arrive goes to t as account ("" is its own) when policy allows everything in reqs there. The Place must be released.
+//
+// Whether hops that the inventory does not have may be made is asked before anything is connected. Who the target's own account
+// is only the target knows: that question comes when it is connected, for a rule about root has to see root.
+func (c *conn) arrive(ctx context.Context, t *Target, account string, reqs ...authz.Request) (Place, error) {
+	if len(t.Hops) > 0 {
+		if err := c.ask(t, authz.Request{Action: authz.Hop, Account: account}); err != nil {
+			return nil, err
+		}
+	}
+	if account != "" {
+		if err := c.askAll(t, account, reqs); err != nil {
+			return nil, err
+		}
+	}
+	place, err := c.srv.cfg.Backend.Connect(ctx, t, account)
+	if err != nil || account != "" {
+		return place, err
+	}
+	if err := c.askAll(t, place.Account(), reqs); err != nil {
+		place.Release()
+		return nil, err
+	}
+	return place, nil
+}
+
+func (c *conn) askAll(t *Target, account string, reqs []authz.Request) error {
+	for _, req := range reqs {
+		req.Account = account
+		if err := c.ask(t, req); err != nil {
+			return err
+		}
+	}
+	return nil
+}

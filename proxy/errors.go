@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"fakessh"
+	"fakessh/authz"
 	"fakessh/router"
 )
 
@@ -19,15 +21,14 @@ var (
 	errGone     = errors.New("client closed the channel")
 )
 
-// AccountError says that an account cannot be reached on a target, which has another one.
-type AccountError struct {
-	Account string // asked for
-	Target  string
-	Own     string // the target's own account; "" when unknown
-}
+// refusal is a decision of policy. Its text is the one sentence for the user.
+type refusal struct{ authz.Decision }
 
-func (e *AccountError) Error() string {
-	return fmt.Sprintf("no account %q on %s", e.Account, e.Target)
+func (r *refusal) Error() string {
+	if r.Public == "" {
+		return authz.PublicRefusal
+	}
+	return oneLine(r.Public)
 }
 
 // maxLine bounds what a client is told, bytes.
@@ -37,16 +38,12 @@ const maxLine = 1024
 // it can move a cursor.
 func publicLine(err error, principal string) string {
 	text := err.Error()
-	var call *router.CallError
-	if errors.As(err, &call) {
+	if call, ok := err.(*router.CallError); ok { // not one that something else explains
 		text = call.Text
 	}
-	var account *AccountError
-	if errors.As(err, &account) {
-		text = fmt.Sprintf("%v for %s", account, principal)
-		if account.Own != "" {
-			text += fmt.Sprintf("; try %s@%s", account.Own, account.Target)
-		}
+	var none *fakessh.NoAccountError
+	if errors.As(err, &none) {
+		text = fmt.Sprintf("no account %q on %s for %s; try %s@%s", none.Account, none.Target, principal, none.Own, none.Target)
 	}
 	return oneLine(text)
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,7 +33,10 @@ type fakeBackend struct {
 	targets map[string]*Target
 	exits   map[string]*Target
 	hosts   map[string]string // target → address of its real sshd
-	start   func(ctx context.Context, t *Target, account string, spec *session.Spec) (Session, error)
+	start   func(ctx context.Context, spec *session.Spec) (Session, error)
+
+	accounts map[string]string
+	places   atomic.Int32 // not released
 
 	mu    sync.Mutex
 	specs []session.Spec
@@ -47,36 +51,51 @@ func (b *fakeBackend) Target(name string) (*Target, error) {
 
 func (b *fakeBackend) Exit(host string) *Target { return b.exits[host] }
 
-func (b *fakeBackend) Start(ctx context.Context, t *Target, account string, spec *session.Spec) (Session, error) {
-	b.mu.Lock()
-	b.specs = append(b.specs, *spec)
-	b.mu.Unlock()
-	if b.start != nil {
-		return b.start(ctx, t, account, spec)
+func (b *fakeBackend) Connect(_ context.Context, t *Target, account string) (Place, error) {
+	own := b.accounts[t.Name]
+	if account != "" && account != own {
+		return nil, &fakessh.NoAccountError{Account: account, Target: t.Name, Own: own}
 	}
-	if account != "" && account != t.Account {
-		return nil, &AccountError{Account: account, Target: t.Name, Own: t.Account}
+	b.places.Add(1)
+	return &fakePlace{b, t, own}, nil
+}
+
+func (b *fakeBackend) DialHost(ctx context.Context, t *Target) (Stream, error) {
+	return (&fakePlace{b, t, ""}).Dial(ctx, "tcp", b.hosts[t.Name])
+}
+
+type fakePlace struct {
+	b       *fakeBackend
+	t       *Target
+	account string
+}
+
+func (p *fakePlace) Account() string { return p.account }
+func (p *fakePlace) Release()        { p.b.places.Add(-1) }
+
+func (p *fakePlace) Start(ctx context.Context, spec *session.Spec) (Session, error) {
+	p.b.mu.Lock()
+	p.b.specs = append(p.b.specs, *spec)
+	p.b.mu.Unlock()
+	if p.b.start != nil {
+		return p.b.start(ctx, spec)
 	}
 	return startLocal(spec)
+}
+
+func (p *fakePlace) Dial(ctx context.Context, network, address string) (Stream, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s in %s: connection refused", address, p.t.Name)
+	}
+	return fakeStream{nc.(halfConn)}, nil
 }
 
 func (b *fakeBackend) lastSpec() session.Spec {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.specs[len(b.specs)-1]
-}
-
-func (b *fakeBackend) Dial(ctx context.Context, t *Target, account, network, address string) (Stream, error) {
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, fmt.Errorf("dial %s in %s: connection refused", address, t.Name)
-	}
-	return fakeStream{nc.(halfConn)}, nil
-}
-
-func (b *fakeBackend) DialHost(ctx context.Context, t *Target) (Stream, error) {
-	return b.Dial(ctx, t, "", "tcp", b.hosts[t.Name])
 }
 
 type halfConn interface {
@@ -271,9 +290,10 @@ func startGateway(t testing.TB, change ...func(*Config, *gateway)) *gateway {
 	g := &gateway{t: t, dir: t.TempDir()}
 	g.hostKey, g.ca = newSigner(t), newSigner(t)
 	g.key = g.writeKey("id")
-	g.backend = &fakeBackend{targets: map[string]*Target{}, exits: map[string]*Target{}, hosts: map[string]string{}}
-	for name, account := range map[string]string{"web1": "deploy", "local": "", "web1+docker.app": "root"} {
-		g.backend.targets[name] = &Target{Parsed: fakessh.Target{Name: name}, Name: name, Account: account, Jump: JumpTerminate}
+	g.backend = &fakeBackend{targets: map[string]*Target{}, accounts: map[string]string{}, exits: map[string]*Target{}, hosts: map[string]string{}}
+	for name, account := range map[string]string{"web1": "deploy", "local": "me", "web1+docker.app": "root"} {
+		g.backend.targets[name] = &Target{Name: name, Jump: JumpTerminate}
+		g.backend.accounts[name] = account
 	}
 	g.auth = &fakeAuth{keys: map[string][]string{string(g.key.PublicKey().Marshal()): {"alice"}}, names: map[string][]string{"alice": {"al"}}}
 	g.policy, g.audit = &fakePolicy{}, &fakeAudit{}
@@ -301,6 +321,9 @@ func startGateway(t testing.TB, change ...func(*Config, *gateway)) *gateway {
 		}
 		if n := g.running.count() + g.busy.count() + g.startups.count(); n != 0 {
 			t.Errorf("%d goroutines or connections are left", n)
+		}
+		if n := g.backend.places.Load(); n != 0 {
+			t.Errorf("%d places are not released", n)
 		}
 	})
 	g.writeClientConfig()

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -88,9 +90,8 @@ func (c *conn) jumpTo(nc gossh.NewChannel, t *Target, d directTCPIP) {
 	case JumpDeny:
 		c.reject(nc, gossh.Prohibited, oneLine("no jump to "+t.Name))
 	default:
-		req := authz.Request{Action: authz.Jump, DestHost: d.Host, DestPort: sshPort}
-		if decision := c.decide(t, req); !decision.Allow {
-			_ = nc.Reject(gossh.Prohibited, denied(decision))
+		if err := c.ask(t, authz.Request{Action: authz.Jump, DestHost: d.Host, DestPort: sshPort}); err != nil {
+			_ = nc.Reject(gossh.Prohibited, err.Error())
 			return
 		}
 		c.serveVirtualHost(nc, t, d.Host)
@@ -113,24 +114,19 @@ func (c *conn) jumpOut(nc gossh.NewChannel, d directTCPIP) {
 func (c *conn) serveForward(nc gossh.NewChannel, f forward) {
 	c.srv.busy.enter()
 	defer c.srv.busy.leave()
-	req := authz.Request{Action: f.action, Account: f.account, DestHost: f.host, DestPort: f.port}
-	if d := c.decide(f.target, req); !d.Allow {
-		_ = nc.Reject(gossh.Prohibited, denied(d))
-		return
-	}
 	ctx, cancel := c.until()
 	defer cancel(nil)
-	var stream Stream
-	var err error
-	if f.network == "" {
-		stream, err = c.srv.cfg.Backend.DialHost(ctx, f.target)
-	} else {
-		stream, err = c.srv.cfg.Backend.Dial(ctx, f.target, f.account, f.network, f.addr)
-	}
-	if err != nil {
+	stream, release, err := c.dial(ctx, f)
+	var no *refusal
+	switch {
+	case errors.As(err, &no):
+		_ = nc.Reject(gossh.Prohibited, no.Error()) // an error ends the connection anyway
+		return
+	case err != nil:
 		c.reject(nc, gossh.ConnectionFailed, publicLine(err, c.subject().Principal))
 		return
 	}
+	defer release()
 	ch, reqs, err := nc.Accept()
 	if err != nil {
 		stream.Reset(errGone)
@@ -144,4 +140,26 @@ func (c *conn) serveForward(nc gossh.NewChannel, f forward) {
 	r.run(ctx)
 	ev.Kind, ev.In, ev.Out, ev.Elapsed = EventForwardEnd, r.in.Load(), r.out.Load(), time.Since(begun)
 	c.audit(ev)
+}
+
+// dial makes the connection, if policy allows it. release is called when the stream is closed.
+func (c *conn) dial(ctx context.Context, f forward) (stream Stream, release func(), err error) {
+	req := authz.Request{Action: f.action, DestHost: f.host, DestPort: f.port}
+	if f.network == "" {
+		if err := c.ask(f.target, req); err != nil {
+			return nil, nil, err
+		}
+		stream, err = c.srv.cfg.Backend.DialHost(ctx, f.target)
+		return stream, func() {}, err
+	}
+	place, err := c.arrive(ctx, f.target, f.account, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	stream, err = place.Dial(ctx, f.network, f.addr)
+	if err != nil {
+		place.Release()
+		return nil, nil, err
+	}
+	return stream, place.Release, nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gliderlabs/ssh"
 	gossh "golang.org/x/crypto/ssh"
+
+	"fakessh/authz"
 )
 
 // Config makes a Server. HostKeys, Auth, Decider and Backend have no default: without one of them there is no server.
@@ -24,13 +26,13 @@ type Config struct {
 	Version  string       // of the program, in "SSH-2.0-fakesshd_VERSION"; "" = "dev"
 	Logger   *slog.Logger // nil discards
 
-	LoginGrace  time.Duration // for a handshake; 0 = 60 s
-	MaxStartups int           // connections in their handshake at once; 0 = 100
-	MaxChannels int           // channels of one client connection at once, those of its virtual hosts included; 0 = 1000
-	KeepAlive   time.Duration // silence after which a client is asked for a sign of life; 0 = 15 s, negative = never
-	KeepAlives  int           // such silences after which it is taken for dead; 0 = 3
-	AnyCipher   bool          // let the client's order of ciphers decide (see cipher.go)
-	AcceptEnv   []string      // variables that clients may set, beside the usual ones; a trailing "*" stands for anything
+	LoginGrace  time.Duration  // for a handshake; 0 = 60 s
+	MaxStartups int            // connections in their handshake at once; 0 = 100
+	MaxChannels int            // channels of one client connection at once, those of its virtual hosts included; 0 = 1000
+	KeepAlive   time.Duration  // silence after which a client is asked for a sign of life; 0 = 15 s, negative = never
+	KeepAlives  int            // such silences after which it is taken for dead; 0 = 3
+	AnyCipher   bool           // let the client's order of ciphers decide (see cipher.go)
+	Env         *authz.EnvList // variables that clients may set; nil = authz.DefaultEnvList
 }
 
 // Defaults of Config.
@@ -105,6 +107,10 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.Auditor == nil {
 		cfg.Auditor = noAudit{}
+	}
+	if cfg.Env == nil {
+		list := authz.DefaultEnvList()
+		cfg.Env = &list
 	}
 	orDefault(&cfg.Version, "dev")
 	orDefault(&cfg.LoginGrace, defaultLoginGrace)

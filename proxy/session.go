@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -22,17 +21,25 @@ import (
 //	      └──► run: decide ► start ► reply ► output ► exit ► EOF ► close
 //	                                 input ◄── channel
 type sessionChannel struct {
-	c       *conn
-	ch      gossh.Channel
-	ctx     context.Context // ends when the client closes the channel, or the server stops
-	cancel  context.CancelCauseFunc
-	spec    session.Spec // the request loop's until run
-	started bool
-	replies replies
-	control control
-	wg      sync.WaitGroup // run and input
-	in, out counter
+	c        *conn
+	ch       gossh.Channel
+	ctx      context.Context // ends when the client closes the channel, or the server stops
+	cancel   context.CancelCauseFunc
+	spec     session.Spec // the request loop's until run
+	started  bool
+	envBytes int
+	replies  replies
+	control  control
+	wg       sync.WaitGroup // run and input
+	in, out  counter
+	event    Event // run\'s
 }
+
+// Bounds on what one session may set in its environment.
+const (
+	maxEnv      = 128
+	maxEnvBytes = 128 << 10
+)
 
 // serveSession serves a session channel until the client has closed it.
 func (c *conn) serveSession(nc gossh.NewChannel) {
@@ -51,7 +58,7 @@ func (c *conn) serveSession(nc gossh.NewChannel) {
 	defer s.cancel(nil)
 	defer s.wg.Wait()
 	for req := range reqs {
-		if err := s.replies.answer(req, s.request(req)); errors.Is(err, errManyRequests) {
+		if err := s.serve(req); errors.Is(err, errManyRequests) {
 			c.log.Warn("session closed", "err", err)
 			s.cancel(err)
 		}
@@ -59,11 +66,21 @@ func (c *conn) serveSession(nc gossh.NewChannel) {
 	s.cancel(errGone)
 }
 
-// request serves one request and says whether it succeeded. It must not wait for the program, or the whole connection does.
-func (s *sessionChannel) request(req *gossh.Request) bool {
+// serve serves one request and answers it; what starts a program is answered by run.
+func (s *sessionChannel) serve(req *gossh.Request) error {
 	switch req.Type {
 	case reqExec, reqShell, reqSubsystem:
-		return s.start(req)
+		if s.start(req) {
+			return nil
+		}
+		return s.replies.answer(req, false)
+	}
+	return s.replies.answer(req, s.request(req))
+}
+
+// request serves a request and says whether it succeeded. It must not wait for the program, or the whole connection does.
+func (s *sessionChannel) request(req *gossh.Request) bool {
+	switch req.Type {
 	case reqEnv:
 		return s.env(req.Payload)
 	case reqPTY:
@@ -85,12 +102,14 @@ func (s *sessionChannel) request(req *gossh.Request) bool {
 
 func (s *sessionChannel) env(payload []byte) bool {
 	name, value, err := parseEnv(payload)
-	if err != nil || s.started || !envAllowed(name, value, s.c.srv.cfg.AcceptEnv) {
+	if err != nil || s.started || !s.c.srv.cfg.Env.Allowed(name, value) {
 		return false
 	}
-	if _, again := s.spec.Env[name]; !again && len(s.spec.Env) >= maxEnv {
+	_, again := s.spec.Env[name]
+	if !again && len(s.spec.Env) >= maxEnv || s.envBytes+len(name)+len(value) > maxEnvBytes {
 		return false
 	}
+	s.envBytes += len(name) + len(value)
 	s.spec.Env[name] = value
 	return true
 }
@@ -136,22 +155,19 @@ func (s *sessionChannel) start(req *gossh.Request) bool {
 // run is the life of the program, from decision to close.
 func (s *sessionChannel) run() {
 	begun := time.Now()
+	s.event = Event{Account: s.c.account(), Command: s.spec.Command, Action: s.actions()[0]}
 	exit, err := s.execute()
 	s.replies.release(true)
-	ev := Event{Kind: EventSessionEnd, Status: exit.Status, Signal: exit.Signal}
 	if err != nil {
 		s.say(publicLine(err, s.c.subject().Principal))
-		ev.Status, ev.Reason = exitNever, oneLine(err.Error())
 		exit = session.Exit{Status: exitNever}
+		s.event.Reason = oneLine(err.Error())
 	}
 	s.finish(exit)
-	ev.Account, ev.Command, ev.Action = s.c.account(), s.spec.Command, s.action()
-	ev.In, ev.Out, ev.Elapsed = s.in.Load(), s.out.Load(), time.Since(begun)
-	ev.Target = s.c.login().Target
-	if s.c.host != nil {
-		ev.Target = s.c.host.Name
-	}
-	s.c.audit(ev)
+	s.event.Status, s.event.Signal = exit.Status, exit.Signal
+	s.event.In, s.event.Out, s.event.Elapsed = s.in.Load(), s.out.Load(), time.Since(begun)
+	s.event.Kind = EventSessionEnd
+	s.c.audit(s.event)
 }
 
 // execute runs the program to its end. An error says why it never ran, or that it was lost.
@@ -160,31 +176,37 @@ func (s *sessionChannel) execute() (session.Exit, error) {
 	if err != nil {
 		return session.Exit{}, err
 	}
-	if d := s.decide(target); !d.Allow {
-		return session.Exit{}, errors.New(denied(d))
+	s.event.Target = target.Name
+	place, err := s.c.arrive(s.ctx, target, s.c.account(), s.questions()...)
+	if err != nil {
+		return session.Exit{}, s.cause(err)
 	}
-	program, err := s.c.srv.cfg.Backend.Start(s.ctx, target, s.c.account(), &s.spec)
+	defer place.Release()
+	program, err := place.Start(s.ctx, &s.spec)
 	if err != nil {
 		return session.Exit{}, s.cause(err)
 	}
 	defer program.Close()
-	s.c.audit(Event{Kind: EventSessionStart, Target: target.Name, Account: s.c.account(), Command: s.spec.Command, Action: s.action()})
+	s.event.Account, s.event.Kind = place.Account(), EventSessionStart
+	s.c.audit(s.event)
 	s.control.attach(program)
+	defer s.control.detach()
 	s.replies.release(true)
+	exit, err := s.attend(program)
+	return exit, s.cause(err)
+}
+
+// attend carries bytes between the channel and the program until the program has ended.
+func (s *sessionChannel) attend(program Session) (session.Exit, error) {
 	defer context.AfterFunc(s.ctx, func() { program.Reset(context.Cause(s.ctx)) })()
 	s.wg.Go(func() {
 		defer s.c.guard("input")
 		s.input(program)
 	})
-	err = program.Output(&countWriter{s.ch, &s.out}, &countWriter{s.ch.Stderr(), &s.out})
-	if err != nil {
-		return session.Exit{}, s.lost(target, err)
+	if err := program.Output(&countWriter{s.ch, &s.out}, &countWriter{s.ch.Stderr(), &s.out}); err != nil {
+		return session.Exit{}, err
 	}
-	exit, err := program.Wait(s.ctx)
-	if err != nil {
-		return session.Exit{}, s.lost(target, err)
-	}
-	return exit, nil
+	return program.Wait(s.ctx)
 }
 
 // input carries what the client says to the program. It ends when the client has closed the channel, which it has to when
@@ -196,29 +218,27 @@ func (s *sessionChannel) input(program Session) {
 	_, _ = io.Copy(io.Discard, s.ch) // the program takes no more; the client may still send
 }
 
-// decide asks policy.
-func (s *sessionChannel) decide(t *Target) authz.Decision {
-	req := authz.Request{Action: s.action(), Account: s.c.account(), PTY: s.spec.PTY != nil}
-	if req.Action != authz.SFTPRead {
-		req.Command = s.spec.Command
-		return s.c.decide(t, req)
-	}
-	// The agent's sftp server does both, so both have to be allowed.
-	if d := s.c.decide(t, req); !d.Allow {
-		return d
-	}
-	req.Action = authz.SFTPWrite
-	return s.c.decide(t, req)
-}
-
-func (s *sessionChannel) action() authz.Action {
+// actions are what policy has to allow. The agent's sftp server both reads and writes.
+func (s *sessionChannel) actions() []authz.Action {
 	switch s.spec.Kind {
 	case session.Shell:
-		return authz.Shell
+		return []authz.Action{authz.Shell}
 	case session.Subsystem:
-		return authz.SFTPRead
+		return []authz.Action{authz.SFTPRead, authz.SFTPWrite}
 	}
-	return authz.Exec
+	return []authz.Action{authz.Exec}
+}
+
+func (s *sessionChannel) questions() []authz.Request {
+	var reqs []authz.Request
+	for _, action := range s.actions() {
+		req := authz.Request{Action: action, PTY: s.spec.PTY != nil}
+		if action == authz.Exec {
+			req.Command = s.spec.Command
+		}
+		reqs = append(reqs, req)
+	}
+	return reqs
 }
 
 // finish ends the channel: all output has been written; then the exit, EOF, close. A client that is gone is spared.
@@ -265,18 +285,10 @@ func (s *sessionChannel) say(line string) {
 
 // cause prefers the reason for which the session was ended to its consequences.
 func (s *sessionChannel) cause(err error) error {
-	if cause := context.Cause(s.ctx); cause != nil {
+	if cause := context.Cause(s.ctx); err != nil && cause != nil {
 		return cause
 	}
 	return err
-}
-
-// lost says what became of a program whose exit nobody knows.
-func (s *sessionChannel) lost(t *Target, err error) error {
-	if cause := context.Cause(s.ctx); cause != nil {
-		return cause
-	}
-	return fmt.Errorf("lost %s: %w", t.Name, err)
 }
 
 // hostPort is an address as SSH_CONNECTION has it.

@@ -20,12 +20,11 @@ const (
 
 // Target is a target that exists, or may be made by hops that the inventory does not have.
 type Target struct {
-	Parsed  fakessh.Target
-	Name    string   // canonical: "web1+docker.app"
-	Groups  []string // policy's
-	Account string   // its own account, where that is known without connecting
-	Hops    []string // the methods of hops that the inventory does not have
-	Jump    JumpMode
+	Name   string // canonical: "web1+docker.app"
+	Groups []string
+	Hops   []string // the methods of hops that the inventory does not have
+	Jump   JumpMode
+	Plan   *fakessh.Plan // the tree's own description
 }
 
 // Backend is the tree behind the server. All methods are safe for concurrent use. An error's text is one line for the user.
@@ -34,12 +33,22 @@ type Backend interface {
 	Target(name string) (*Target, error)
 	// Exit finds the target inside which connections to a host that is no target's are made (exits); nil when there is none.
 	Exit(host string) *Target
-	// Start starts a session in t as account ("" is its own) and returns when the program exists. The session must be closed.
-	Start(ctx context.Context, t *Target, account string, spec *session.Spec) (Session, error)
-	// Dial connects to an address inside t; network is "tcp" or "unix". The Stream must be closed.
-	Dial(ctx context.Context, t *Target, account, network, address string) (Stream, error)
+	// Connect goes to t as account ("" is its own). The Place must be released.
+	Connect(ctx context.Context, t *Target, account string) (Place, error)
 	// DialHost connects to t's real sshd (JumpPassthrough).
 	DialHost(ctx context.Context, t *Target) (Stream, error)
+}
+
+// Place is a connected target, kept connected until Release.
+type Place interface {
+	// Account is who one is there.
+	Account() string
+	// Start starts a session and returns when the program exists. The session must be closed.
+	Start(ctx context.Context, spec *session.Spec) (Session, error)
+	// Dial connects to an address from there; network is "tcp" or "unix". The Stream must be closed.
+	Dial(ctx context.Context, network, address string) (Stream, error)
+	// Release is called when everything that was started there is closed.
+	Release()
 }
 
 // Session is a running program. Output, ReadFrom and the rest may be called at the same time.

@@ -44,6 +44,7 @@ func New(cfg Config) *Agent {
 	r.Register(session.FuncStart, a.start)
 	r.Register(session.FuncDial, a.dial)
 	r.Register(session.FuncConnect, a.connect)
+	r.Register(session.FuncDisconnect, a.disconnect)
 	r.Register(session.FuncPutImage, a.putImage)
 	r.Register(session.FuncPing, ping)
 	r.Register(session.FuncInfo, a.info)

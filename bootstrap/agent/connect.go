@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 
 	"fakessh/bootstrap"
@@ -37,6 +39,26 @@ func (a *Agent) connect(ctx context.Context, c *router.Call) (any, error) {
 		return nil, callError(err)
 	}
 	return connected(id, conn).Encode(), nil
+}
+
+// disconnect serves FuncDisconnect: id, reason.
+func (a *Agent) disconnect(_ context.Context, c *router.Call) (any, error) {
+	id, ok := arg(c, 0).(int64)
+	if !ok || id <= 0 || id >= 1<<32 {
+		return nil, callError(errors.New("disconnect: id is out of range"))
+	}
+	text, err := textArg(c, 1)
+	if err != nil {
+		return nil, callError(err)
+	}
+	child := router.ContextID(id)
+	if a.cfg.Router.Routes()[child] != child || slices.Contains(a.cfg.Router.ParentIDs(), child) {
+		return nil, callError(errors.New("disconnect: " + strconv.FormatInt(id, 10) + " is not a child of this context"))
+	}
+	if err := a.cfg.Router.Context(child).Disconnect(errors.New(text)); err != nil {
+		return nil, callError(err)
+	}
+	return nil, nil
 }
 
 // request is what methods has to know: the child's place in the tree is beneath this context.

@@ -10,7 +10,8 @@ import (
 	"fakessh/router"
 )
 
-// putImage serves FuncPutImage: platform, digest, size → a stream that takes the gzipped image.
+// putImage serves FuncPutImage: platform, digest, size → whether the image is there already, and
+// if not a stream that takes it, gzipped.
 func (a *Agent) putImage(_ context.Context, c *router.Call) (any, error) {
 	platform, err := textArg(c, 0)
 	if err != nil {
@@ -24,26 +25,34 @@ func (a *Agent) putImage(_ context.Context, c *router.Call) (any, error) {
 	if !ok || size <= 0 || size > session.MaxImage {
 		return nil, callError(errors.New("put image: size is out of range"))
 	}
-	return nil, a.serveStream(c, func(s *router.Stream) (func(), error) {
-		return func() { a.receiveImage(s, bootstrap.Platform(platform), digest, size) }, nil
+	p := bootstrap.Platform(platform)
+	have := a.cfg.Images.Have(p, digest)
+	return have, a.serveStream(c, func(s *router.Stream) (func(), error) {
+		if have {
+			return func() { finish(s) }, nil
+		}
+		return func() { a.receiveImage(s, p, digest, size) }, nil
 	})
 }
 
 // receiveImage stores the image and says so by EOF, or why not by a reset.
 func (a *Agent) receiveImage(s *router.Stream, p bootstrap.Platform, digest string, size int64) {
-	defer s.Close()
 	z, err := gzip.NewReader(s)
 	if err == nil {
-		err = a.cfg.Images.Put(p, digest, size, z)
+		err = a.cfg.Images.Put(p, digest, size, z, !a.cfg.Child.NoCache)
 	}
 	if err != nil {
 		s.Reset(errors.New("put image for " + string(p) + ": " + err.Error()))
 		return
 	}
-	if err := s.CloseWrite(); err != nil {
-		return
-	}
+	finish(s)
+}
+
+// finish ends a stream orderly: EOF, and nothing more is wanted from the peer.
+func finish(s *router.Stream) {
+	_ = s.CloseWrite()
 	drain(s)
+	s.Close()
 }
 
 // drain reads s to its end, so that Close is orderly.

@@ -31,9 +31,8 @@ func Main(args []string) int {
 	frugal()
 	signals := watchSignals()
 	restrictUmask()
-	if err := leaveDirectory(); err != nil {
-		return complain(err, exitFailed)
-	}
+	bootstrap.Discard(cfg)
+	leaveDirectory()
 	images, err := bootstrap.NewImages(nil, "")
 	if err == nil {
 		err = images.Add(bootstrap.Own(), selfPath())
@@ -57,7 +56,6 @@ func serve(cfg bootstrap.Config, images *bootstrap.Images, signals <-chan os.Sig
 	}
 	r := router.New(routerConfig(cfg))
 	a := New(Config{Router: r, Child: cfg, Images: images, Version: Version})
-	bootstrap.Discard(cfg)
 	if err := bootstrap.Announce(l, Version, caps); err != nil {
 		return exitFailed
 	}
@@ -118,7 +116,7 @@ func restrictUmask() {
 }
 
 // leaveDirectory goes to /: the first stage started this process in the cache, and no file system should be held busy by an agent.
-func leaveDirectory() error { return os.Chdir("/") }
+func leaveDirectory() { _ = os.Chdir("/") }
 
 // keepStderr lets a crash be seen where stderr was, after that has been captured.
 func keepStderr() { _ = debug.SetCrashOutput(os.Stderr, debug.CrashOptions{}) }

@@ -55,7 +55,5 @@ func (a *Agent) serveSFTP(s *router.Stream, acct account, dir string) {
 		exit = session.Exit{Status: 255, Message: oneLine(err.Error())}
 	}
 	_ = s.SendControl(router.Control{Kind: session.ItemExit, Data: session.AppendExit(nil, exit)})
-	_ = s.CloseWrite()
-	drain(s)
-	s.Close()
+	finish(s)
 }

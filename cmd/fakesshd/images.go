@@ -6,7 +6,6 @@ import (
 
 	"fakessh"
 	"fakessh/bootstrap"
-	"fakessh/bootstrap/agent"
 	"fakessh/bootstrap/images"
 )
 
@@ -30,14 +29,6 @@ func platforms() []string {
 		list = append(list, string(p))
 	}
 	return list
-}
-
-// shipped plays the shipped program when this executable was started as one: a plain `go build` has no other.
-func shipped(args []string) (code int, done bool) {
-	if !agent.Role(args) {
-		return 0, false
-	}
-	return agent.Run(args), true
 }
 
 // knownHostsFile is where the host keys of targets are kept beside the gateway account's own.

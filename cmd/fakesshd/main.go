@@ -7,10 +7,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"fakessh/bootstrap/agent/role"
 )
 
 func main() {
-	if code, done := shipped(os.Args); done {
+	if code, done := role.Main(os.Args); done {
 		os.Exit(code)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

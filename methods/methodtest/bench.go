@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,12 +20,12 @@ import (
 )
 
 // Main lets the test program be an image, for methods that start one directly: TestMain calls it first.
-// The agent that it then is echoes its input, as the script of Images does.
+// The agent that it then is echoes its input, as the script of Images does; labelled "facts" it says first who it is, in four lines.
 func Main() {
 	if len(os.Args) < 2 || os.Args[1] != "agent" {
 		return
 	}
-	_, err := bootstrap.ParseAgentArgs(os.Args[2:])
+	cfg, err := bootstrap.ParseAgentArgs(os.Args[2:])
 	if errors.Is(err, bootstrap.ErrProbe) {
 		os.Exit(0)
 	}
@@ -29,8 +33,22 @@ func Main() {
 		os.Exit(2)
 	}
 	_ = bootstrap.Announce(os.Stdout, "1", nil)
+	if cfg.RemoteName == "facts" {
+		writeFacts(os.Stdout)
+	}
 	_, _ = os.Stdout.ReadFrom(os.Stdin)
-	os.Exit(0)
+	syscall.Exit(0) // os.Exit takes a second with the race detector
+}
+
+// writeFacts says who the agent is: a line each of uid and gid, groups, working directory, environment.
+func writeFacts(w io.Writer) {
+	groups, _ := os.Getgroups()
+	dir, _ := os.Getwd()
+	slices.Sort(groups)
+	fmt.Fprintln(w, os.Getuid(), os.Geteuid(), os.Getgid(), os.Getegid())
+	fmt.Fprintln(w, groups)
+	fmt.Fprintln(w, dir)
+	fmt.Fprintln(w, strings.Join(os.Environ(), " "))
 }
 
 // Images makes a set of images of one shell script for this platform, that says it is ready, tells stderr so, and echoes its input. The
@@ -78,10 +96,10 @@ func newBench(t *testing.T, c Case, first string) *bench {
 	if b.params == nil {
 		b.params = methods.Params{}
 	}
-	t.Setenv("HOME", b.dir)
-	t.Setenv("XDG_CACHE_HOME", filepath.Join(b.dir, "cache"))
+	t.Setenv("HOME", c.home)
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(c.home, "cache"))
 	if c.Direct {
-		b.images = ownImage(t)
+		b.images = OwnImages(t)
 	} else {
 		b.images = Images(t)
 		b.install(first)
@@ -90,7 +108,9 @@ func newBench(t *testing.T, c Case, first string) *bench {
 	return b
 }
 
-func ownImage(t *testing.T) *bootstrap.Images {
+// OwnImages makes a set of images of the running test program, which has to call Main.
+func OwnImages(t testing.TB) *bootstrap.Images {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

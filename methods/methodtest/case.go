@@ -27,6 +27,8 @@ type Case struct {
 	Prompt *Prompt
 	// Argv is the table of argument lists.
 	Argv []Argv
+
+	home string // of the stub, so that an image is sent only once
 }
 
 // Prompt is a tool's way of asking. The suite lets the stub ask in it, and answers with the right password, a wrong one, and none.

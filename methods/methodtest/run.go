@@ -45,6 +45,7 @@ var behaviours = []behaviour{
 // Run holds c's method to all promises, and looks for what it leaves behind. The tests change the environment, so they are not parallel.
 func Run(t *testing.T, c Case) {
 	t.Run("argv", c.table)
+	c.home = t.TempDir()
 	for _, b := range behaviours {
 		if b.tool && c.Direct {
 			continue
@@ -176,10 +177,10 @@ func isCancelledEarly(t *testing.T, c Case) {
 
 func neverAnswers(t *testing.T, c Case) {
 	b := newBench(t, c, "printf 'Verification code: ' >&2; exec sleep 1000")
-	b.params["connect_timeout"] = 0.3
+	b.params["connect_timeout"] = 0.1
 	e := b.failDial(context.Background())
 	var timeout *methods.TimeoutError
-	if !errors.As(e, &timeout) || timeout.After != 300*time.Millisecond {
+	if !errors.As(e, &timeout) || timeout.After != 100*time.Millisecond {
 		t.Fatalf("the error is %v", e)
 	}
 	if !strings.HasSuffix(timeout.Words, "Verification code:") {
@@ -244,7 +245,7 @@ func printsNoise(t *testing.T, c Case) {
 // ignoresTheEnd: a cancelled tool that will not go is made to.
 func ignoresTheEnd(t *testing.T, c Case) {
 	b := newBench(t, c, `trap '' TERM HUP; while :; do sleep 1000; done`)
-	b.params["connect_timeout"] = 0.2
+	b.params["connect_timeout"] = 0.1
 	b.failDial(context.Background())
 }
 

@@ -53,6 +53,12 @@ func Connect(ctx context.Context, via *router.Context, req *ConnectRequest) (*Co
 	return DecodeConnected(v)
 }
 
+// Disconnect makes the agent in via close the link to its own child id, and end the tool behind it.
+func Disconnect(ctx context.Context, via *router.Context, id uint32, reason string) error {
+	_, err := via.Call(ctx, FuncDisconnect, int64(id), reason)
+	return err
+}
+
 // NeedImage says whether err is an agent's request for an image, and of which platform.
 func NeedImage(err error) (platform string, ok bool) {
 	var call *router.CallError

@@ -25,12 +25,17 @@ func PutImage(ctx context.Context, c *router.Context, platform string, r io.Read
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	s, _, err := c.Open(ctx, FuncPutImage, platform, hex.EncodeToString(hash.Sum(nil)), size)
+	s, have, err := c.Open(ctx, FuncPutImage, platform, hex.EncodeToString(hash.Sum(nil)), size)
 	if err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { s.Reset(context.Cause(ctx)) })
 	defer stop()
+	if have == true {
+		_ = s.CloseWrite()
+		_, _ = io.Copy(io.Discard, s)
+		return s.Close()
+	}
 	if err := sendImage(s, r); err != nil {
 		s.Reset(err)
 		return err

@@ -2,12 +2,13 @@ package session
 
 // Function names that an agent serves.
 const (
-	FuncStart    = "fakessh.session.start"   // Spec → stream
-	FuncDial     = "fakessh.session.dial"    // network, address → stream
-	FuncConnect  = "fakessh.agent.connect"   // ConnectRequest → Connected, and a child context
-	FuncPutImage = "fakessh.agent.put_image" // platform, digest, size → stream that takes the image
-	FuncPing     = "fakessh.agent.ping"      // anything → the same
-	FuncInfo     = "fakessh.agent.info"      // → Info
+	FuncStart      = "fakessh.session.start"    // Spec → stream
+	FuncDial       = "fakessh.session.dial"     // network, address → stream
+	FuncConnect    = "fakessh.agent.connect"    // ConnectRequest → Connected, and a child context
+	FuncDisconnect = "fakessh.agent.disconnect" // id, reason: closes the link of a child
+	FuncPutImage   = "fakessh.agent.put_image"  // platform, digest, size → stream that takes the image
+	FuncPing       = "fakessh.agent.ping"       // anything → the same
+	FuncInfo       = "fakessh.agent.info"       // → Info
 )
 
 // Kind says what a session starts.

@@ -8,12 +8,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"fakessh/bootstrap"
 )
 
-// stamp makes builds differ; set by the linker.
-var stamp = "1"
+// stamp is the protocol version it claims. The tests change it in the executable to have another build.
+var stamp = "echo-1"
 
 func main() {
 	if len(os.Args) < 2 || os.Args[1] != "agent" {
@@ -28,7 +29,13 @@ func main() {
 		os.Exit(2)
 	}
 	bootstrap.Discard(cfg)
-	caps := []string{"echo", "uid=" + strconv.Itoa(os.Geteuid()), "name=" + strings.ReplaceAll(cfg.RemoteName, " ", "_")}
+	umask := syscall.Umask(0)
+	syscall.Umask(umask)
+	caps := []string{
+		"uid=" + strconv.Itoa(os.Geteuid()),
+		"umask=" + strconv.FormatInt(int64(umask), 8),
+		"name=" + strings.ReplaceAll(cfg.RemoteName, " ", "_"),
+	}
 	if err := bootstrap.Announce(os.Stdout, stamp, caps); err != nil {
 		os.Exit(1)
 	}

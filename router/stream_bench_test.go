@@ -1,0 +1,122 @@
+package router
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// socketPair returns the two ends of a unix socket pair.
+func socketPair(tb testing.TB) (a, b net.Conn) {
+	tb.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	conns := make([]net.Conn, 2)
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "socketpair")
+		if conns[i], err = net.FileConn(f); err != nil {
+			tb.Fatal(err)
+		}
+		f.Close()
+	}
+	return conns[0], conns[1]
+}
+
+// benchPair is a master and a child over a socket pair.
+func benchPair(b *testing.B) []*Router {
+	master := New(Config{})
+	child := New(Config{ID: 1, ParentIDs: []ContextID{0}})
+	x, y := socketPair(b)
+	if _, err := child.AddLink(y, LinkConfig{Remote: 0, Parent: true}); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := master.AddLink(x, LinkConfig{Remote: 1}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { master.Close(); child.Close() })
+	return []*Router{master, child}
+}
+
+func BenchmarkStreamThroughput(b *testing.B) {
+	near, far := streamPair(b, benchPair(b))
+	block := make([]byte, maxData)
+	b.SetBytes(maxData)
+	b.ReportAllocs()
+	done := make(chan error, 1)
+	go func() {
+		_, err := far.WriteTo(io.Discard)
+		done <- err
+	}()
+	for b.Loop() {
+		if _, err := near.Write(block); err != nil {
+			b.Fatal(err)
+		}
+	}
+	near.CloseWrite()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkStreamEcho(b *testing.B) {
+	for _, bulk := range []bool{false, true} {
+		b.Run(map[bool]string{false: "idle", true: "underBulk"}[bulk], func(b *testing.B) {
+			rs := benchPair(b)
+			if bulk {
+				near, far := streamPair(b, rs)
+				go io.Copy(io.Discard, near) // ends with the stream
+				go far.ReadFrom(endless{})   // the same
+			}
+			near, far := streamPair(b, rs)
+			go io.Copy(far, far) // ends with the stream
+			var times []time.Duration
+			one := make([]byte, 1)
+			for b.Loop() {
+				start := time.Now()
+				near.Write(one)
+				if _, err := near.Read(one); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, time.Since(start))
+			}
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-µs")
+			b.ReportMetric(float64(times[len(times)-1].Microseconds()), "max-µs")
+		})
+	}
+}
+
+// endless is a source without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func BenchmarkStreamOpen(b *testing.B) {
+	rs := benchPair(b)
+	rs[1].Register("test.open", func(_ context.Context, c *Call) (any, error) {
+		s, err := c.Stream()
+		if err == nil {
+			s.CloseWrite()
+		}
+		return nil, err
+	})
+	c := rs[0].Context(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		s, _, err := c.Open(context.Background(), "test.open")
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.CloseWrite()
+		<-s.Done()
+		s.Close()
+	}
+}
