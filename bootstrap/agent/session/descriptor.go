@@ -17,7 +17,8 @@ import (
 //	pipe    opened anew by way of /proc: a description of our own, non-blocking
 //	        else, where that is refused: preadv2 with RWF_NOWAIT, or small steps after poll(2)
 //	socket  recv and send with MSG_DONTWAIT; an epoll descriptor says when to try again
-//	other   plain read and write: files and devices do not keep one waiting for long
+//	device  poll(2) before each read
+//	other   plain read and write: files do not keep one waiting for long
 //
 // One goroutine may read, one write, and any close.
 type Descriptor struct {
@@ -39,6 +40,7 @@ const (
 	kindOther descriptorKind = iota
 	kindPipe
 	kindSocket
+	kindDevice
 )
 
 // NewDescriptor takes fd over.
@@ -51,6 +53,8 @@ func NewDescriptor(fd int) *Descriptor {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
 		d.kind = kindSocket
+	case unix.S_IFCHR:
+		d.kind = kindDevice
 	case unix.S_IFIFO:
 		d.kind = kindPipe
 		d.reopen()

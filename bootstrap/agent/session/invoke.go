@@ -33,6 +33,7 @@ const (
 const (
 	OpSession = "session" // descriptors 0, 1 and 2 of a program to be started: Spec
 	OpDial    = "dial"    // descriptors 0 and 1 of a connection to be made inside: Network, Address
+	OpRun     = "run"     // descriptors 0, 1 and 2 of Args, to be run in From with an ssh that leads to Dest
 	OpHold    = "hold"    // no descriptors: the context is kept connected until the asking end closes
 )
 
@@ -46,7 +47,8 @@ type Invocation struct {
 	Spec    *Spec  // OpSession
 	Network string // OpDial: "tcp" or "unix"
 	Address string
-	Args    []string // other operations
+	From    string   // OpRun
+	Args    []string // OpRun, and operations of others
 	// Timeout bounds connecting and starting; 0 = no bound beside the methods' own.
 	Timeout time.Duration
 }
@@ -72,6 +74,9 @@ func (i *Invocation) Append(dst []byte) ([]byte, error) {
 	if i.Address != "" {
 		d.Set("network", i.Network)
 		d.Set("address", i.Address)
+	}
+	if i.From != "" {
+		d.Set("from", i.From)
 	}
 	if len(i.Args) > 0 {
 		d.Set("args", texts(i.Args))
@@ -99,6 +104,7 @@ func ParseInvocation(data []byte) (*Invocation, error) {
 		Account: f.text("account", maxName),
 		Network: f.text("network", maxOp),
 		Address: f.text("address", maxPath),
+		From:    f.text("from", maxDest),
 		Args:    f.texts("args", maxArgs, maxCommand),
 		Timeout: time.Duration(f.int("timeout", 0, 1<<31)) * time.Millisecond,
 	}
@@ -120,6 +126,8 @@ func (i *Invocation) validate() error {
 		return errors.New("invocation: op is missing")
 	case i.Op == OpSession && i.Spec == nil:
 		return errors.New("invocation: spec is missing")
+	case i.Op == OpRun && (i.From == "" || len(i.Args) == 0):
+		return errors.New("invocation: from or args are missing")
 	case i.Op == OpSession && i.Spec.Shim:
 		return errors.New("invocation: a session within a run cannot have runs of its own")
 	case i.Op == OpDial && (i.Address == "" || i.Network != "tcp" && i.Network != "unix"):
