@@ -32,11 +32,11 @@ func Main(args []string) int {
 	signals := watchSignals()
 	restrictUmask()
 	bootstrap.Discard(cfg)
-	leaveDirectory()
 	images, err := bootstrap.NewImages(nil, "")
 	if err == nil {
 		err = images.Add(bootstrap.Own(), selfPath())
 	}
+	leaveDirectory() // not before the image is open: under qemu-user /proc/self/exe is relative to it
 	if err != nil {
 		return complain(err, exitFailed)
 	}
