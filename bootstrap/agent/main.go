@@ -31,12 +31,13 @@ func Main(args []string) int {
 	frugal()
 	signals := watchSignals()
 	restrictUmask()
-	bootstrap.Discard(cfg)
+	// The image is opened before its name may go, and before the directory changes: qemu-user takes /proc/self/exe for that name.
 	images, err := bootstrap.NewImages(nil, "")
 	if err == nil {
 		err = images.Add(bootstrap.Own(), selfPath())
 	}
-	leaveDirectory() // not before the image is open: under qemu-user /proc/self/exe is relative to it
+	bootstrap.Discard(cfg)
+	leaveDirectory()
 	if err != nil {
 		return complain(err, exitFailed)
 	}
