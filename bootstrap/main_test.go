@@ -224,6 +224,8 @@ func echo(t testing.TB, r *Ready) {
 // pair returns a connected pair of stream sockets.
 func pair(t testing.TB) (a, b *os.File) {
 	t.Helper()
+	syscall.ForkLock.RLock() // no child may get them, or there would be no end of file
+	defer syscall.ForkLock.RUnlock()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
