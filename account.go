@@ -1,10 +1,12 @@
 package fakessh
 
 import (
+	"errors"
 	"fmt"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/methods"
+	"fakessh/router"
 )
 
 // accountParam is the parameter by which methods are told an account.
@@ -35,6 +37,13 @@ func accountStep(target Target, account, become string, own session.Info) (s met
 		return becomeSpec(become, account), true, nil
 	}
 	return methods.Spec{}, false, &NoAccountError{Account: account, Target: target.String(), Own: own.User}
+}
+
+// isNoAccount recognises setuid's word that there is no such account. An agent's word has lost its type on the way.
+func isNoAccount(err error, account string) bool {
+	missing := &methods.AccountError{Name: account}
+	var call *router.CallError
+	return errors.As(err, &missing) || errors.As(err, &call) && call.Text == missing.Error()
 }
 
 func becomeSpec(method, account string) methods.Spec {

@@ -50,7 +50,11 @@ func (t *Tree) changeAccount(ctx context.Context, n *node, c chain, account stri
 	if err != nil {
 		return nil, err
 	}
-	return t.acquire(ctx, c)
+	into, err := t.acquire(ctx, c)
+	if isNoAccount(err, account) {
+		return nil, &NoAccountError{Account: account, Target: target.String(), Own: n.info.User}
+	}
+	return into, err
 }
 
 // acquire returns c's node, up and held. The caller releases it.

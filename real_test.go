@@ -19,7 +19,7 @@ import (
 
 	"fakessh"
 	"fakessh/bootstrap"
-	"fakessh/bootstrap/agent"
+	"fakessh/bootstrap/agent/role"
 	"fakessh/bootstrap/agent/session"
 	"fakessh/methods"
 	"fakessh/router"
@@ -27,20 +27,31 @@ import (
 
 // The test binary is its own agent.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "agent" {
-		os.Exit(agent.Main(os.Args[2:]))
+	if status, ok := role.Main(os.Args); ok {
+		os.Exit(status)
 	}
-	os.Exit(m.Run())
+	os.Exit(withCache(m.Run))
 }
 
-// realTree makes a tree of real contexts whose images are cached in a directory of the test's own.
-// When the test is over, no process of them may be left.
+// withCache has the agents' image cached in a directory of the tests' own. (A program under the race detector otherwise takes a second to exit.)
+func withCache(run func() int) int {
+	dir, err := os.MkdirTemp("", "fakessh-test-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = errors.Join(os.Setenv("XDG_CACHE_HOME", dir), os.Setenv("GORACE", "atexit_sleep_ms=0"))
+	}
+	if err != nil {
+		panic(err)
+	}
+	return run()
+}
+
+// realTree makes a tree of real contexts. When the test is over, no process of them may be left.
 func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tree {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts agents")
 	}
-	t.Setenv("XDG_CACHE_HOME", cacheDir(t))
 	mark := "FAKESSH_TEST=" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	t.Setenv("FAKESSH_TEST", strings.TrimPrefix(mark, "FAKESSH_TEST="))
 	self, err := os.Executable()
@@ -63,15 +74,6 @@ func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tr
 		eventually(t, "agents end", func() bool { return !anyAlive(nodes) && len(marked(mark)) == 0 })
 	})
 	return tree
-}
-
-// cacheDir is short-lived and ours; the agents of other accounts find a place of their own.
-func cacheDir(t *testing.T) string {
-	dir := filepath.Join(t.TempDir(), "cache")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func anyAlive(nodes []fakessh.Node) bool {

@@ -100,12 +100,15 @@ func (t *Tree) inventory() *inventory {
 	return t.inv
 }
 
-// Close ends every session and context, and returns when their tools have ended.
+// Close ends every session and context, innermost first, and returns when their tools have ended.
 func (t *Tree) Close() error {
 	t.mu.Lock()
 	t.closed = true
 	for n := range t.alive {
-		n.cancel(ErrTreeClosed)
+		if n.state == connecting {
+			n.cancel(ErrTreeClosed)
+		}
+		n.settle()
 	}
 	t.mu.Unlock()
 	t.wg.Wait()
