@@ -49,11 +49,11 @@ func withCache(run func() int) int {
 // realTree makes a tree of real contexts. When the test is over, no process of them may be left.
 func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tree {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts agents")
-	}
-	mark := "FAKESSH_TEST=" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	t.Setenv("FAKESSH_TEST", strings.TrimPrefix(mark, "FAKESSH_TEST="))
+	return treeWithImages(t, ownImages(t), targets)
+}
+
+func ownImages(t testing.TB) *bootstrap.Images {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +62,30 @@ func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tr
 	if err != nil {
 		t.Fatal(err)
 	}
+	return images
+}
+
+// shippedProgram builds it, which is a fraction of the test binary's size.
+func shippedProgram(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts agents")
+	}
+	path := filepath.Join(t.TempDir(), "fakessh")
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "fakessh/cmd/fakessh").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
+}
+
+func treeWithImages(t *testing.T, images *bootstrap.Images, targets map[string]fakessh.TargetConfig) *fakessh.Tree {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts agents")
+	}
+	mark := "FAKESSH_TEST=" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	t.Setenv("FAKESSH_TEST", strings.TrimPrefix(mark, "FAKESSH_TEST="))
 	tree, err := fakessh.NewTree(fakessh.Config{Targets: targets, Images: images})
 	if err != nil {
 		t.Fatal(err)
@@ -329,6 +353,54 @@ func TestDialErrors(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		t.Log(err)
+	}
+}
+
+// A platform that the agent in between has no image for gets it from the gateway. (uname tells a lie; the image is our own.)
+func TestImageIsSentThroughAnAgent(t *testing.T) {
+	lie := t.TempDir()
+	if err := os.WriteFile(filepath.Join(lie, "uname"), []byte("#!/bin/sh\necho Linux riscv64\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	far := sh("one")
+	far.Spec.Params["command"] = []string{"env", "PATH=" + lie + ":" + os.Getenv("PATH"), "sh"}
+	program := shippedProgram(t)
+	images, err := bootstrap.NewImages(nil, program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := treeWithImages(t, images, map[string]fakessh.TargetConfig{"one": sh(""), "far": far})
+
+	_, err = tree.Connect(t.Context(), fakessh.Dest{Target: fakessh.Target{Name: "far"}})
+	if err == nil || !strings.Contains(err.Error(), "dial far via one: no image for linux/riscv64") {
+		t.Errorf("got %v", err)
+	}
+	if err := images.Add("linux/riscv64", program); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the failure is forgotten", func() bool { return len(tree.Nodes()) == 1 })
+	if got := run(t, lease(t, tree, "", "far"), "echo", "there"); got != "there" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A connection through an agent that comes up after everybody has gone is ended.
+func TestLateContextIsEnded(t *testing.T) {
+	slow := sh("one")
+	slow.Spec.Params["command"] = []string{"sh", "-c", "sleep 0.5; exec sh"}
+	tree := realTree(t, map[string]fakessh.TargetConfig{"one": sh(""), "slow": slow})
+	one := lease(t, tree, "", "one")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := tree.Connect(ctx, fakessh.Dest{Target: fakessh.Target{Name: "slow"}})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	children := func() string { return run(t, one, "sh", "-c", "cat /proc/$PPID/task/*/children") }
+	eventually(t, "it comes up", func() bool { return len(tree.Router().Routes()) == 2 })
+	eventually(t, "it is ended", func() bool { return len(tree.Router().Routes()) == 1 && len(strings.Fields(children())) == 1 })
+	if names := tree.Nodes(); len(names) != 1 {
+		t.Errorf("nodes %+v", names)
 	}
 }
 
