@@ -82,7 +82,7 @@ func TestChangedHostKey(t *testing.T) {
 // agentPIDs lists the processes of our agents that run as an account.
 func agentPIDs(t *testing.T, account string) []string {
 	t.Helper()
-	out, _ := exec.Command("pgrep", "-u", account, "-f", "^fakessh").Output()
+	out, _ := exec.Command("pgrep", "-u", account, "-f", "^[^ ]*fakessh[^ ]* agent ").Output()
 	return strings.Fields(string(out))
 }
 

@@ -26,7 +26,7 @@ func Dial(ctx context.Context, req Request) (*Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &TimeoutError{After: timeout})
 	defer cancel()
 	conn, err := a.connect(ctx)
-	if staleImage(err) {
+	if a.m.boots != direct && staleImage(err) {
 		a.cfg.Verify = true
 		conn, err = a.connect(ctx)
 	}
@@ -121,9 +121,7 @@ func (a *attempt) command(ctx context.Context) (c command, typed string, err err
 
 func (a *attempt) bootArgv() ([]string, error) {
 	if a.m.boots == direct {
-		cfg := a.cfg
-		cfg.NoCache = false // it is our own executable, not a copy of the child's
-		return bootstrap.AgentArgv(cfg), nil
+		return bootstrap.AgentArgv(a.cfg), nil
 	}
 	return bootstrap.Argv(a.images, a.cfg, a.m.local)
 }

@@ -29,6 +29,15 @@ func needRoot(t *testing.T) {
 	}
 }
 
+// withRealTool lets a test run beside the others of its kind; they are left out with -short.
+func withRealTool(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("uses real tools")
+	}
+	t.Parallel()
+}
+
 // need skips a test that lacks a program.
 func need(t *testing.T, programs ...string) {
 	t.Helper()

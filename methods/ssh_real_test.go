@@ -16,7 +16,7 @@ import (
 // The tests here use OpenSSH on both sides.
 
 func TestRealSSHKey(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	conn := wantEcho(t, "ssh", s.params(t))
 	if want := "ssh.127.0.0.1:" + strconv.Itoa(s.port); conn.Name != want {
@@ -31,7 +31,7 @@ func TestRealSSHKey(t *testing.T) {
 }
 
 func TestRealSSHCiphers(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	config := s.write(t, "ssh_config", "Host *\n  Ciphers aes192-ctr\n")
 	for _, c := range []struct {
@@ -58,7 +58,7 @@ func TestRealSSHCiphers(t *testing.T) {
 
 // An ssh_config made for people must not get in the way of a link.
 func TestRealSSHConfigOfAPerson(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	params := s.params(t)
 	params["ssh_config"] = s.write(t, "ssh_config", "Host *\n  RequestTTY force\n  RemoteCommand tmux attach\n  ForwardAgent yes\n"+
@@ -73,7 +73,7 @@ func TestRealSSHConfigOfAPerson(t *testing.T) {
 }
 
 func TestRealSSHPassword(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	for _, way := range []struct{ name, config string }{
 		{"password", "KbdInteractiveAuthentication no\nPasswordAuthentication yes"},
 		{"keyboard-interactive", "KbdInteractiveAuthentication yes\nPasswordAuthentication no"},
@@ -107,7 +107,7 @@ func TestRealSSHPassword(t *testing.T) {
 
 // A key that would need a passphrase is passed over.
 func TestRealSSHLockedKey(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	acc := newAccount(t, "/bin/sh")
 	mustRun(t, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", s.path("locked"))
@@ -120,7 +120,7 @@ func TestRealSSHLockedKey(t *testing.T) {
 }
 
 func TestRealSSHHostKeys(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	empty := s.write(t, "empty", "")
 	port := strconv.Itoa(s.port)
@@ -156,7 +156,7 @@ func TestRealSSHHostKeys(t *testing.T) {
 }
 
 func TestRealSSHRevokedHostKey(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	pub, err := os.ReadFile(s.path("host.pub"))
 	if err != nil {
@@ -168,7 +168,7 @@ func TestRealSSHRevokedHostKey(t *testing.T) {
 }
 
 func TestRealSSHAcceptRemembers(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	params := s.params(t)
 	params["known_hosts_files"] = []string{s.path("new hosts"), s.path("other")}
@@ -179,7 +179,7 @@ func TestRealSSHAcceptRemembers(t *testing.T) {
 }
 
 func TestRealSSHUnreachable(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	need(t, "ssh")
 	port := freePort(t)
 	params := methods.Params{"hostname": "127.0.0.1", "port": port, "ssh_config": "none"}
@@ -191,7 +191,7 @@ func TestRealSSHUnreachable(t *testing.T) {
 }
 
 func TestRealSSHIdentityFile(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"open": 0o644, "agent.pub": 0o644} {
 		if err := os.WriteFile(dir+"/"+name, nil, mode); err != nil {
@@ -211,7 +211,7 @@ func TestRealSSHIdentityFile(t *testing.T) {
 }
 
 func TestRealSSHLoginShells(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	for _, shell := range []string{"bash", "fish", "tcsh", "dash"} {
 		t.Run(shell, func(t *testing.T) {
@@ -239,7 +239,7 @@ func TestRealSSHLoginShells(t *testing.T) {
 
 // The reason of a lost link is ssh's.
 func TestRealSSHLost(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	s := newSSHD(t)
 	conn := wantEcho(t, "ssh", s.params(t))
 	sessions := mustRun(t, nil, "pgrep", "-P", strconv.Itoa(s.cmd.Process.Pid))

@@ -37,7 +37,7 @@ func asAccount(t *testing.T, acc account, rule string, defaults ...string) metho
 }
 
 func TestRealSudo(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	for _, c := range []struct {
 		name     string
 		rule     string
@@ -76,7 +76,7 @@ func TestRealSudo(t *testing.T) {
 }
 
 func TestRealSudoRefusals(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	for _, c := range []struct {
 		name     string
 		rule     string
@@ -119,7 +119,7 @@ func TestRealSudoUnsignalled(t *testing.T) {
 		runUnsignalled(t)
 		return
 	}
-	t.Parallel()
+	withRealTool(t)
 	acc := newAccount(t, "/bin/sh")
 	asAccount(t, acc, "NOPASSWD: /usr/bin/sh\n"+acc.name+" ALL=(nobody) PASSWD: ALL")
 	self := filepath.Join(publicDir(t), "self")
@@ -146,7 +146,7 @@ func runUnsignalled(t *testing.T) {
 }
 
 func TestRealSetuid(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	acc := newAccount(t, "/bin/dash")
 	mustRun(t, nil, "usermod", "-aG", "adm,games", acc.name)
 	facts := setuidFacts(t, acc.name)
@@ -164,7 +164,7 @@ func TestRealSetuid(t *testing.T) {
 }
 
 func TestRealSetuidWithoutHome(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	acc := newAccount(t, "/bin/sh")
 	if err := os.Chmod(acc.home, 0); err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestRealSetuidWithoutHome(t *testing.T) {
 }
 
 func TestRealSetuidUnknown(t *testing.T) {
-	t.Parallel()
+	withRealTool(t)
 	needRoot(t)
 	err := wantError(t, "setuid", methods.Params{"username": "no-such-account"}, `no account "no-such-account"`)
 	if unknown := (*methods.AccountError)(nil); !errors.As(err, &unknown) || unknown.Name != "no-such-account" {

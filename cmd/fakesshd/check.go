@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"fakessh"
 	"fakessh/authz"
 	"fakessh/methods"
 )
@@ -59,6 +60,9 @@ func (c *config) check() (warnings []string, err error) {
 		return nil, err
 	}
 	defer tree.Close()
+	if _, err := fakessh.NewExits(c.Exits); err != nil {
+		return nil, err
+	}
 	for _, p := range users.Problems() {
 		warnings = append(warnings, p.Error())
 	}

@@ -82,7 +82,11 @@ func (c *config) builtin() error {
 	if err != nil {
 		return err
 	}
-	keys, err := ownKeys(me.HomeDir)
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = me.HomeDir
+	}
+	keys, err := ownKeys(home)
 	if err != nil {
 		return err
 	}

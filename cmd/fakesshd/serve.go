@@ -51,6 +51,7 @@ type daemon struct {
 	audit     *authz.Log
 	decider   *authz.Decider
 	tree      *fakessh.Tree
+	exits     *fakessh.Exits
 	proxy     *proxy.Server
 	control   *controlServer
 	listeners []net.Listener
@@ -90,6 +91,9 @@ func newDaemon(cfg *config, log *slog.Logger) (d *daemon, err error) {
 	if d.tree, err = newTree(cfg, im, log); err != nil {
 		return nil, err
 	}
+	if d.exits, err = fakessh.NewExits(cfg.Exits); err != nil {
+		return nil, err
+	}
 	if d.proxy, err = proxy.New(d.proxyConfig(keys)); err != nil {
 		return nil, err
 	}
@@ -107,8 +111,8 @@ func (d *daemon) proxyConfig(keys *proxy.HostKeys) proxy.Config {
 		Auth:       d.users,
 		Decider:    d.decider,
 		Auditor:    auditEvents{d.audit, d.log},
-		Backend:    proxy.NewBackend(d.tree),
-		Version:    sshVersion(),
+		Backend:    proxy.NewTreeBackend(d.tree, d.exits),
+		Version:    version(),
 		Logger:     d.log,
 		LoginGrace: d.cfg.LoginGrace,
 		KeepAlive:  d.cfg.Keepalive,
@@ -133,6 +137,7 @@ func (d *daemon) listen() error {
 func (d *daemon) serve(ctx context.Context, std stdio) error {
 	defer d.close()
 	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	var wg sync.WaitGroup
 	for _, l := range d.listeners {
 		wg.Go(func() { // ends with Shutdown

@@ -36,11 +36,26 @@ func (b *Bed) Gateway() error {
 	if err := b.write("policy.cedar", "permit (principal, action, resource);\n", 0o644); err != nil {
 		return err
 	}
+	if err := b.trustTargets(); err != nil {
+		return err
+	}
 	if err := b.start(); err != nil {
 		return err
 	}
 	b.undo = append(b.undo, func() { b.StopGateway() })
 	return b.clientConfig()
+}
+
+// trustTargets puts the sshd's key where the gateway looks for keys of targets.
+func (b *Bed) trustTargets() error {
+	known, err := os.ReadFile(b.Path("known_hosts"))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.Path("state"), 0o700); err != nil {
+		return err
+	}
+	return b.write("state/known_hosts", string(known), 0o600)
 }
 
 func (b *Bed) config() string {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func Main() {
 		writeFacts(os.Stdout)
 	}
 	_, _ = os.Stdout.ReadFrom(os.Stdin)
-	os.Exit(0)
+	syscall.Exit(0) // os.Exit takes a second with the race detector
 }
 
 // writeFacts says who the agent is: a line each of uid and gid, groups, working directory, environment.
