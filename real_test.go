@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 
 // withCache has the agents' image cached in a directory of the tests' own. (A program under the race detector otherwise takes a second to exit.)
 func withCache(run func() int) int {
+	if cache, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
+		_ = os.Setenv("GOCACHE", filepath.Join(cache, "go-build")) // shippedProgram's is where it was
+	}
 	dir, err := os.MkdirTemp("", "fakessh-test-")
 	if err == nil {
 		defer os.RemoveAll(dir)
