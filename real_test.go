@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,7 +50,8 @@ func withCache(run func() int) int {
 	return run()
 }
 
-// realTree makes a tree of real contexts. When the test is over, no process of them may be left.
+// realTree makes a tree of real contexts. When the test is over, nothing of them may be left:
+// no process, goroutine or open file.
 func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tree {
 	t.Helper()
 	return treeWithImages(t, ownImages(t), targets)
@@ -89,6 +91,7 @@ func treeWithImages(t *testing.T, images *bootstrap.Images, targets map[string]f
 	}
 	mark := "FAKESSH_TEST=" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	t.Setenv("FAKESSH_TEST", strings.TrimPrefix(mark, "FAKESSH_TEST="))
+	goroutines, files := runtime.NumGoroutine(), openFiles()
 	tree, err := fakessh.NewTree(fakessh.Config{Targets: targets, Images: images})
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +102,15 @@ func treeWithImages(t *testing.T, images *bootstrap.Images, targets map[string]f
 			t.Error(err)
 		}
 		eventually(t, "agents end", func() bool { return !anyAlive(nodes) && len(marked(mark)) == 0 })
+		eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+		eventually(t, "no file is left open", func() bool { return openFiles() <= files })
 	})
 	return tree
+}
+
+func openFiles() int {
+	files, _ := filepath.Glob("/proc/self/fd/*")
+	return len(files)
 }
 
 func anyAlive(nodes []fakessh.Node) bool {
