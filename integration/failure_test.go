@@ -35,7 +35,7 @@ func TestFailuresAreOneClearLineAnd255(t *testing.T) {
 	}{
 		{"nosuch", []string{"nosuch"}},
 		{"down", []string{"dial down", "refused"}},
-		{"wrongkey", []string{"dial wrongkey", "ermission denied"}},
+		{"wrongkey", []string{"dial wrongkey", "Permission denied"}},
 		{"badsudo", []string{"dial badsudo", "password"}},
 		{"nodocker", []string{"dial nodocker", "/nonexistent/docker"}},
 		{"local+docker.nosuch", []string{"nosuch"}},

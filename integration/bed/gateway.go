@@ -72,7 +72,7 @@ targets:
   web1: {%s, username: %s, groups: [web]}
   web2: {%s, username: %s, become: sudo}
   sec: {%s, username: %s}
-  fresh1: {%s, username: %s}
+  fresh1: {%s, username: %s, keepalive_count: 4}
   hop2: {%s, username: %s, via: web1}
   hop3: {%s, username: %s, via: hop2}
   down: {method: ssh, hostname: 127.0.0.1, port: 1, username: nobody, ssh_config: none}
