@@ -224,7 +224,7 @@ func startError(err error) error {
 	case errors.As(err, &look) && errors.Is(look.Err, exec.ErrNotFound):
 		return errors.New("executable file not found")
 	case errors.As(err, &path):
-		return path.Err
+		return errors.New(path.Path + ": " + path.Err.Error())
 	}
 	return err
 }
