@@ -70,9 +70,15 @@ func (n *node) drop() {
 }
 
 // settle closes n when its time has come, or comes back when it will have. A context waits for its children, which may be
-// kept longer than itself.
+// kept longer than itself; an agent that goes first cannot end a child that hangs.
 func (n *node) settle() {
-	if n.state != up || n.uses > 0 || n.children > 0 {
+	switch {
+	case n.state != up || n.children > 0:
+		return
+	case n.tree.closed:
+		n.end(ErrTreeClosed)
+		return
+	case n.uses > 0:
 		return
 	}
 	left := n.idle() - time.Since(n.lastUse)

@@ -15,8 +15,8 @@ import (
 	"fakessh/router/pickle"
 )
 
-// endTimeout is how long an agent may take to end a child in order.
-const endTimeout = 5 * time.Second
+// endTimeout is how long an agent may take to end a child: longer than a tool that has to be killed.
+const endTimeout = 15 * time.Second
 
 // routerDialer makes real contexts: at the gateway by methods.Dial, in a context by asking its agent.
 type routerDialer struct {
@@ -32,7 +32,14 @@ type routerDialer struct {
 func newRouterDialer(images *bootstrap.Images, log *slog.Logger) *routerDialer {
 	d := &routerDialer{images: images, log: log}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.r = router.New(router.Config{Name: "gateway", Unidirectional: true, Log: routerLog(log)})
+	d.r = router.New(router.Config{
+		Name:           "gateway",
+		Unidirectional: true, // a hostile target reaches neither its siblings nor our functions
+		Log:            routerLog(log),
+		ForwardedLog: func(from router.ContextID, logger string, _ router.Level, text string) {
+			log.Debug("agent says", "node", from, "logger", oneLine(logger), "text", oneLine(text))
+		},
+	})
 	return d
 }
 
@@ -191,21 +198,24 @@ func (r *child) ping(ctx context.Context) (time.Duration, error) {
 	return rtt, err
 }
 
-// end closes the link of a child of ours, which ends its tool; a child of an agent is asked to end, and then its parent to end it.
+// end has the link closed by whoever holds it, which ends the tool: in order, and by force when that does not do.
 func (r *child) end(cause error) {
 	if isDone(r.c.Done()) {
 		return
 	}
 	if r.via == nil {
-		_ = r.c.Disconnect(cause) // an error means that it is gone already
-		<-r.c.Done()
+		if r.c.Disconnect(cause) == nil { // else it is gone already
+			<-r.c.Done()
+		}
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
-	var silent *UnreachableError
-	if !errors.As(cause, &silent) && r.c.Shutdown(ctx) == nil {
-		return
+	if session.Disconnect(ctx, r.via, uint32(r.c.ID()), causeText(cause)) != nil {
+		return // gone already, or its parent is
 	}
-	_ = session.Disconnect(ctx, r.via, uint32(r.c.ID()), causeText(cause))
+	select {
+	case <-r.c.Done():
+	case <-ctx.Done():
+	}
 }

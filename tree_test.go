@@ -336,7 +336,7 @@ func TestNodes(t *testing.T) {
 
 func TestCloseEndsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tree, _ := testTree(t, func(ctx context.Context, _ remote, s step) error {
+		tree, d := testTree(t, func(ctx context.Context, _ remote, s step) error {
 			if s.target.Name == "c" {
 				<-ctx.Done()
 				return ctx.Err()
@@ -350,8 +350,22 @@ func TestCloseEndsEverything(t *testing.T) {
 			waiting <- err
 		}()
 		synctest.Wait()
+		var order []string
+		for _, name := range []string{"a", "b"} {
+			r := d.remote(name)
+			go func() {
+				<-r.lost
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				order = append(order, name)
+			}()
+		}
 		if err := tree.Close(); err != nil {
 			t.Error(err)
+		}
+		synctest.Wait()
+		if got := strings.Join(order, " "); got != "b a" {
+			t.Errorf("ended in order %s", got)
 		}
 		if err := <-waiting; !errors.Is(err, ErrTreeClosed) {
 			t.Errorf("who waits gets %v", err)
@@ -369,7 +383,7 @@ func TestCloseEndsEverything(t *testing.T) {
 // An agent that names another target's context as its child gets no sessions there, nor is that one ended.
 func TestAgentCannotNameTheContextOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tree, d := testTree(t, nil)
+		tree, _ := testTree(t, nil)
 		victim := connect(t, tree, "b")
 		defer victim.Release()
 		_, err := tree.Connect(context.Background(), dest(t, "evil"))
@@ -379,7 +393,6 @@ func TestAgentCannotNameTheContextOfAnother(t *testing.T) {
 		if victim.Err() != nil {
 			t.Error(victim.Err())
 		}
-		d.open-- // the fake evil one, which nobody ends
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // keepImages is how many images of a platform stay in a directory.
@@ -53,7 +55,18 @@ func holds(root *os.Root, name, digest string) bool {
 
 // runs reports whether the image at path can be executed there. An image for elsewhere is not tried.
 func runs(p Platform, path string) bool {
-	return p != Own() || exec.Command(path, "agent", "probe").Run() == nil
+	if p != Own() {
+		return true
+	}
+	for range 100 {
+		err := exec.Command(path, "agent", "probe").Run()
+		if !errors.Is(err, syscall.ETXTBSY) {
+			return err == nil
+		}
+		// A process that another goroutine is just starting still has the file open for writing.
+		time.Sleep(5 * time.Millisecond)
+	}
+	return false
 }
 
 // store writes what open gives into the first trusted directory that takes it, under the image's name.
@@ -167,6 +180,23 @@ func (im *Images) Path(p Platform) (string, error) {
 		return "", err
 	}
 	return img.path, nil
+}
+
+// Executable returns an open executable for p, to be executed through its descriptor. Unlike Path it stores nothing when
+// p was added as a file, even one without a name by now. The caller closes it.
+func (im *Images) Executable(p Platform) (*os.File, error) {
+	img, err := im.Lookup(p)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := img.source.(*plain); ok {
+		return s.dup()
+	}
+	path, err := im.Path(p)
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
 }
 
 // Have makes a stored image with that digest known, if there is one.

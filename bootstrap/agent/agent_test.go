@@ -20,6 +20,7 @@ type world struct {
 	nodes *routertest.Nodes
 	agent *Agent
 	peer  *router.Context // the agent, as the gateway sees it
+	dir   string          // where its sftp sessions begin; "" = home
 }
 
 // newWorld starts an agent in this process. Its end, and that it leaves no goroutine, is checked by the test's cleanup.

@@ -80,7 +80,9 @@ func relay(s *router.Stream, conn halfConn) {
 	wg.Go(func() { // ends with the stream, or when both directions are done
 		select {
 		case <-s.Done():
-			conn.Close()
+			if s.Err() != nil { // after an orderly end there may still be something to be written
+				conn.Close()
+			}
 		case <-lost:
 		}
 	})

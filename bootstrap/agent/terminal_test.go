@@ -119,7 +119,6 @@ func TestFloodedTerminalStillObeys(t *testing.T) {
 	readLine(t, c, "ready")
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = io.Copy(c, zeros{}) }) // ends when the stream is closed
-	time.Sleep(50 * time.Millisecond)
 	if err := c.Resize(session.Size{Columns: 10, Rows: 10}); err != nil {
 		t.Error(err)
 	}
