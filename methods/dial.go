@@ -1,6 +1,7 @@
 package methods
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -190,7 +191,7 @@ func (a *attempt) failed(ctx context.Context, p *process, w *watcher, err error)
 	errors.As(err, &stage)
 	switch timeout := (*TimeoutError)(nil); {
 	case errors.As(cause, &timeout):
-		err = &TimeoutError{After: timeout.After, Words: w.last()}
+		err = &TimeoutError{After: timeout.After, Words: cmp.Or(w.last(), lastLine(a.words(w, stage)))}
 	case cause != nil:
 		err = cause
 	case ended(err):

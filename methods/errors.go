@@ -1,6 +1,7 @@
 package methods
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -72,16 +73,19 @@ func (e *HostKeyError) Error() string {
 
 func baseName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// EOFError says that the tool ended, or closed its output, before the agent was up.
+// EOFError says that the tool ended, or closed its output, before the agent was up or, with Late, afterwards.
 type EOFError struct {
 	Words  string // the telling line of what it printed, may be empty
 	Status string // "exit status 1", "signal: killed"; empty while it runs
+	Late   bool
 }
 
 func (e *EOFError) Error() string {
 	switch {
 	case e.Words != "":
 		return e.Words
+	case e.Late:
+		return "connection lost (" + cmp.Or(e.Status, "end of file") + ")"
 	case e.Status != "":
 		return "ended before the agent was up (" + e.Status + ")"
 	}

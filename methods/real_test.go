@@ -133,7 +133,6 @@ func newAccount(t *testing.T, shell string) account {
 	t.Cleanup(func() {
 		accounts.Lock()
 		defer accounts.Unlock()
-		exec.Command("pkill", "-9", "-u", acc.name).Run()
 		mustRun(t, nil, "userdel", "-f", "-r", acc.name)
 	})
 	mustRun(t, strings.NewReader(acc.name+":"+acc.password+"\n"), "chpasswd")
