@@ -1,24 +1,17 @@
-// Package methods starts child contexts: one file per connection method, each data and a pure argv function.
 package methods
 
 import (
 	"context"
-	"io"
+	"errors"
 	"time"
 
 	"fakessh/bootstrap"
 )
 
-// Secret is a text that prints as [secret].
-type Secret string
+// DefaultTimeout is connect_timeout's default.
+const DefaultTimeout = 30 * time.Second
 
-func (Secret) String() string   { return "[secret]" }
-func (Secret) GoString() string { return "[secret]" }
-
-// Params are a method's parameters by Mitogen's names. Values are string, bool, int64, float64, []string or Secret.
-type Params map[string]any
-
-// Spec says how to start one context. It can travel to an agent.
+// Spec says how to start one context. It can travel to an agent (Wire, ParseSpec), once its secrets are resolved.
 type Spec struct {
 	Method string
 	Params Params
@@ -29,52 +22,119 @@ type Request struct {
 	Spec   Spec
 	Agent  bootstrap.Config
 	Images *bootstrap.Images
-	// Log takes the diagnostics the tool prints after the context is up. nil discards.
+	// Log takes the diagnostics the tool prints after the context is up, line by line, on a goroutine
+	// of the Conn: while it blocks, the tool may. nil discards.
 	Log func(line string)
 }
 
-// Conn is the link to a started agent: the bytes, and the tool behind them.
-type Conn struct {
-	io.ReadWriteCloser
-	Ready *bootstrap.Ready
-	Name  string // "ssh.web1", "sudo.root": Mitogen's naming
-}
-
-// Exited says how the tool ended, "exit status 1", "signal: killed"; it waits until it has, or ctx is done.
-func (c *Conn) Exited(ctx context.Context) string { panic("unwritten") }
-
-// Dial starts the tool, answers its prompts, boots the agent. Closing the Conn ends the tool: EOF, SIGTERM, SIGKILL; Close returns when it is reaped.
-// Errors: *Error, wrapping *PasswordError, *HostKeyError, *EOFError, *TimeoutError, *bootstrap.NeedImageError.
-func Dial(ctx context.Context, req Request) (*Conn, error) { panic("unwritten") }
-
-// Method is one way to start a context.
+// Method is one way to start a context: data and a pure function.
 type Method struct {
-	Name   string
-	Help   string
+	Name string
+	Help string
+	// Params are the method's own parameters; CommonParams come on top.
 	Params []Param
-	// Short names the parameter that a hop's argument in a target name sets: web1+docker.ARG.
+	// Short names the parameter that a hop's argument in a target name sets: web1+docker.ARG. "" means the method takes none.
 	Short string
-	// …: the owner's further fields: argv function, stdio kind, prompts, hint.
+	// Hint is advice for a person whom the tool's own words leave in the dark. It is no part of error texts.
+	Hint string
+
+	// merge lets parameters that were given say others, before the defaults are put in; nil: none does.
+	merge func(m *Method, v values) error
+	// argv is the command that runs boot, from checked values alone: no environment, no files, no running.
+	argv func(v values, boot []string) ([]string, error)
+	// name is the context's name less "method."; nil means the value of Short.
+	name func(v values) string
+	// stdio is how the standard streams are laid; stdioFor, if set, decides by the values.
+	stdio    stdio
+	stdioFor func(v values) stdio
+	// rules are the method's prompts and the lines that mean something.
+	rules []rule
+	// diagnose picks the telling line of what the tool printed and types the error; nil means eofError.
+	diagnose func(lines []string, status string) error
+	// prepare looks at the machine before argv is made: it may fill values in, and say of the command
+	// what arguments cannot.
+	prepare func(ctx context.Context, v values, images *bootstrap.Images, c *command) error
+	// local says that the link is as fast as a pipe: the image goes uncompressed.
+	local bool
+	// boots says how the boot command reaches the far side.
+	boots boots
 }
 
-// Param describes one parameter.
-type Param struct {
-	Name     string
-	Kind     string // "string", "bool", "int", "seconds", "list", "secret"
-	Default  any
-	Required bool
-	Help     string
+// boots is how the boot command reaches the far side.
+type boots int
+
+const (
+	byArgv  boots = iota // as arguments of the tool
+	byStdin              // typed into the shell that the tool gives
+	direct               // there is no shell: the tool is the image itself
+)
+
+// stdio is how the standard streams of a tool are laid (the table in spec 8.1).
+type stdio int
+
+const (
+	// separate: a socketpair on stdin and stdout, a pipe on stderr, no controlling terminal.
+	separate stdio = iota
+	// hybrid: a socketpair on stdin and stdout, a pty on stderr that is also the controlling terminal.
+	hybrid
+	// terminal: one pty for everything, for tools that want no less.
+	terminal
+)
+
+// Check validates params against the method: unknown names, kinds, required ones, dash-led names,
+// and whatever makes no argument list.
+func (m *Method) Check(p Params) error {
+	v, err := m.values(p)
+	if err != nil {
+		return err
+	}
+	_, err = m.argv(v, []string{"sh"})
+	return err
 }
 
-// All lists every method in order of name; Lookup finds one.
-func All() []*Method                     { panic("unwritten") }
-func Lookup(name string) (*Method, bool) { panic("unwritten") }
+// Argv is the argument list that would run boot, for tests and for showing. Secrets are never part of it.
+func (m *Method) Argv(p Params, boot []string) ([]string, error) {
+	v, err := m.values(p)
+	if err != nil {
+		return nil, err
+	}
+	return m.argv(v, boot)
+}
 
-// Check validates params against the method: unknown names, kinds, required ones, dash-led values.
-func (m *Method) Check(p Params) error { panic("unwritten") }
+// ContextName is Mitogen's name for such a context: "docker.app". Parameters that fail Check give the method's name alone.
+func (m *Method) ContextName(p Params) string {
+	v, err := m.values(p)
+	if err != nil {
+		return m.Name
+	}
+	return m.contextName(v)
+}
 
-// ContextName is Mitogen's name for such a context: "docker.app".
-func (m *Method) ContextName(p Params) string { panic("unwritten") }
+func (m *Method) contextName(v values) string {
+	var name string
+	if m.name != nil {
+		name = m.name(v)
+	} else if m.Short != "" {
+		name = v.text(m.Short)
+	}
+	if name == "" {
+		return m.Name
+	}
+	return m.Name + "." + name
+}
 
-// DefaultTimeout is connect_timeout's default.
-const DefaultTimeout = 30 * time.Second
+func (m *Method) layout(v values) stdio {
+	if m.stdioFor != nil {
+		return m.stdioFor(v)
+	}
+	return m.stdio
+}
+
+// lookup finds spec's method.
+func lookup(spec Spec) (*Method, error) {
+	m, ok := Lookup(spec.Method)
+	if !ok {
+		return nil, errors.New("unknown method " + quoted(spec.Method))
+	}
+	return m, nil
+}

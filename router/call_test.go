@@ -177,7 +177,7 @@ func TestEveryCallIsAnswered(t *testing.T) {
 	for name, want := range map[string]string{
 		"t.panic":   "fakessh.router.Panic: panic: bad day",
 		"t.exit":    "fakessh.router.Panic: the function ended without returning",
-		"t.strange": "chan int",
+		"t.strange": "outside the profile",
 		"t.nothing": "fakessh.router.NotFound: no function t.nothing",
 		"t:K.add":   "fakessh.router.NotFound: no function t:K.add",
 		"t.fail":    "fakessh.router.Panic",

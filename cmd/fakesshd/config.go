@@ -25,6 +25,7 @@ type config struct {
 	Idle          time.Duration     // 0 = never close idle contexts
 	LoginGrace    time.Duration
 	Keepalive     time.Duration
+	Drain         time.Duration // how long sessions may go on when the gateway stops
 	PreferGCM     bool
 }
 
@@ -41,6 +42,7 @@ const (
 	defaultIdle       = 10 * time.Minute
 	defaultLoginGrace = 60 * time.Second
 	defaultKeepalive  = 15 * time.Second
+	defaultDrain      = 500 * time.Millisecond
 )
 
 // loadConfig reads file, or makes the built-in configuration when file is "".
@@ -54,6 +56,7 @@ func loadConfig(file string) (*config, error) {
 		Idle:       defaultIdle,
 		LoginGrace: defaultLoginGrace,
 		Keepalive:  defaultKeepalive,
+		Drain:      defaultDrain,
 		PreferGCM:  true,
 	}
 	if file == "" {
@@ -79,7 +82,11 @@ func (c *config) builtin() error {
 	if err != nil {
 		return err
 	}
-	keys, err := ownKeys(me.HomeDir)
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = me.HomeDir
+	}
+	keys, err := ownKeys(home)
 	if err != nil {
 		return err
 	}
@@ -112,7 +119,7 @@ func (c *config) fillPaths() {
 		c.StateDir = filepath.Join(stateHome(), "fakesshd")
 	}
 	if c.ControlSocket == "" {
-		c.ControlSocket = defaultControlSocket(c.StateDir)
+		c.ControlSocket = fakessh.DefaultControlSocket()
 	}
 }
 
@@ -126,12 +133,4 @@ func stateHome() string {
 		return os.TempDir()
 	}
 	return filepath.Join(home, ".local", "state")
-}
-
-// defaultControlSocket is in $XDG_RUNTIME_DIR, or beside the state where there is none.
-func defaultControlSocket(state string) string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
-		return filepath.Join(dir, "fakesshd", "control.sock")
-	}
-	return filepath.Join(state, "control.sock")
 }

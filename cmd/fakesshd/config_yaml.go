@@ -69,6 +69,7 @@ func (f *yamlFile) root(c *config, n *yaml.Node) {
 		"idle":           func(n *yaml.Node) { c.Idle = f.duration(n) },
 		"login_grace":    func(n *yaml.Node) { c.LoginGrace = f.duration(n) },
 		"keepalive":      func(n *yaml.Node) { c.Keepalive = f.duration(n) },
+		"drain":          func(n *yaml.Node) { c.Drain = f.duration(n) },
 		"prefer_gcm":     func(n *yaml.Node) { c.PreferGCM = f.boolean(n) },
 	})
 }

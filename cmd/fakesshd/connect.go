@@ -1,28 +1,17 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"net"
-	"os"
-	"syscall"
+	"log/slog"
 
 	"fakessh"
+	"fakessh/bootstrap"
 )
 
-// noDaemon says that nobody listens on the control socket.
-func noDaemon(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
-}
-
-// dialControl connects to the running gateway of this configuration.
-func dialControl(ctx context.Context, cfg *config) (*net.UnixConn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", cfg.ControlSocket)
-	if err != nil {
-		return nil, err
-	}
-	return c.(*net.UnixConn), nil
+// newTree is the tree that the configuration describes.
+func newTree(cfg *config, im *bootstrap.Images, log *slog.Logger) (*fakessh.Tree, error) {
+	tc := cfg.treeConfig(im)
+	tc.Logger = log
+	return fakessh.NewTree(tc)
 }
 
 // ownTree is a tree for a command that finds no running gateway.
@@ -31,5 +20,5 @@ func ownTree(cfg *config) (*fakessh.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fakessh.NewTree(cfg.tree(im, nil))
+	return newTree(cfg, im, nil)
 }

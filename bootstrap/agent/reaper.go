@@ -1,0 +1,167 @@
+package agent
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// reaper starts the programs of sessions and collects them when they end. One goroutine,
+// woken by SIGCHLD, serves all of them: a blocked wait per program would be a thread each.
+// It waits for its own pids only, so that others may start processes too.
+type reaper struct {
+	mu    sync.Mutex
+	procs map[*process]struct{}
+	sig   chan os.Signal
+	stop  chan struct{}
+	done  chan struct{}
+}
+
+// newReaper starts a reaper; close ends its goroutine.
+func newReaper() *reaper {
+	r := &reaper{
+		procs: make(map[*process]struct{}),
+		sig:   make(chan os.Signal, 1),
+		stop:  make(chan struct{}),
+		done:  make(chan struct{}),
+	}
+	signal.Notify(r.sig, syscall.SIGCHLD)
+	go r.run() // ends with close
+	return r
+}
+
+func (r *reaper) close() {
+	signal.Stop(r.sig)
+	close(r.stop)
+	<-r.done
+}
+
+func (r *reaper) run() {
+	defer close(r.done)
+	for {
+		select {
+		case <-r.sig:
+			r.pollAll()
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+// pollAll collects whoever has ended. Signals coalesce, so each one means "look at all".
+func (r *reaper) pollAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p := range r.procs {
+		if p.poll() {
+			delete(r.procs, p)
+		}
+	}
+}
+
+// start runs path in a session of its own. files are its descriptors 0, 1, 2…; tty says that 0 is to be its controlling terminal.
+func (r *reaper) start(path string, argv []string, dir string, env []string, files []*os.File, tty bool) (*process, error) {
+	attr := &syscall.ProcAttr{Dir: dir, Env: env, Sys: &syscall.SysProcAttr{Setsid: true, Setctty: tty}}
+	for _, f := range files {
+		// Fd puts the description back into blocking mode, as programs expect it.
+		attr.Files = append(attr.Files, f.Fd())
+	}
+	pid, err := syscall.ForkExec(path, argv, attr)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{pid: pid, done: make(chan struct{})}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !p.poll() { // it may have ended before anybody could be told
+		r.procs[p] = struct{}{}
+	}
+	return p, nil
+}
+
+// process is a program that leads its own session and process group.
+type process struct {
+	pid  int
+	done chan struct{} // closed when it has been collected; status is set before
+
+	mu        sync.Mutex // held while signalling, so that the pid is not collected, and given to another, in between
+	collected bool
+	status    syscall.WaitStatus
+}
+
+// poll collects the process if it has ended, and says whether it has.
+func (p *process) poll() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.collected {
+		return true
+	}
+	var pid int
+	var err error
+	for {
+		pid, err = syscall.Wait4(p.pid, &p.status, syscall.WNOHANG, nil)
+		if err != syscall.EINTR {
+			break
+		}
+	}
+	if err == nil && pid != p.pid {
+		return false
+	}
+	p.collected = true
+	close(p.done)
+	return true
+}
+
+var errEnded = errors.New("process has ended")
+
+// signal signals the process group, as long as its leader has not been collected.
+func (p *process) signal(sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.collected {
+		return errEnded
+	}
+	return syscall.Kill(-p.pid, sig)
+}
+
+// grace is how long a session's processes have between SIGHUP and SIGKILL.
+const grace = 2 * time.Second
+
+// hangup ends the process group: SIGHUP, and SIGKILL to what is left of it after the grace. It returns
+// when the leader has been collected. Groups that the program made for others (a shell's jobs, daemons) are not touched.
+func (p *process) hangup() {
+	if p.signal(syscall.SIGHUP) != nil {
+		return
+	}
+	// A stopped program takes the hangup only when it runs again.
+	_ = p.signal(syscall.SIGCONT)
+	deadline := time.NewTimer(grace)
+	defer deadline.Stop()
+	select {
+	case <-p.done:
+		p.killGroup(deadline.C)
+	case <-deadline.C:
+		if p.signal(syscall.SIGKILL) == nil {
+			<-p.done
+		}
+		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+	}
+}
+
+// killGroup waits until the group of a collected leader is empty, and kills it at the deadline. While it has members,
+// its number cannot be given to another; numbers go round slowly enough that none is reused between two looks.
+func (p *process) killGroup(deadline <-chan time.Time) {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for syscall.Kill(-p.pid, 0) != syscall.ESRCH {
+		select {
+		case <-look.C:
+		case <-deadline:
+			_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+			return
+		}
+	}
+}

@@ -1,0 +1,293 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"fakessh/bootstrap/agent/session"
+	"fakessh/router"
+)
+
+// run is one session's program and its bytes on the way. Its goroutines, all waited for by serve:
+//
+//	feed     stream → stdin         ends with the peer's EOF, or with the stream
+//	copyOut  stdout, stderr → stream, one each; end at EOF, or when hangup closes the pipes
+//	items    sizes and signals      ends with the stream
+type run struct {
+	stream *router.Stream
+	proc   *process
+	term   *terminal // nil without a pty
+	stdin  *os.File  // the pipe, or the terminal's master
+	outs   []outPipe // stdout and stderr, or the terminal's master alone
+	exit   session.Exit
+}
+
+// outPipe is one of the program's outputs and its class in the stream.
+type outPipe struct {
+	file  *os.File
+	class router.Class
+}
+
+// launch starts what spec asks for. When it returns without an error, serve has to be called.
+func (a *Agent) launch(spec *session.Spec, s *router.Stream) (*run, error) {
+	if spec.PTY != nil {
+		return a.launchTerminal(spec, s)
+	}
+	p, err := plan(a.accounts.current(), spec, "")
+	if err != nil {
+		return nil, err
+	}
+	return a.launchPipes(p, s)
+}
+
+func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream) (*run, error) {
+	t, err := openTerminal(spec.PTY)
+	if err != nil {
+		return nil, err
+	}
+	defer t.closeSlave()
+	r := &run{stream: s, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
+	p, err := plan(a.accounts.current(), spec, t.name)
+	if err == nil && p.refusal == "" {
+		_, _ = io.WriteString(t.slave, p.warning)
+		r.proc, err = p.start(a.reaper, []*os.File{t.slave, t.slave, t.slave}, true)
+	}
+	if err != nil {
+		t.close()
+		return nil, err
+	}
+	return r, r.refused(p)
+}
+
+func (a *Agent) launchPipes(p *program, s *router.Stream) (*run, error) {
+	r := &run{stream: s}
+	if p.refusal != "" {
+		return r, r.refused(p)
+	}
+	ends, err := openPipes()
+	if err != nil {
+		return nil, err
+	}
+	defer ends.closeChild()
+	r.stdin, r.outs = ends.parent[0], []outPipe{{ends.parent[1], router.Main}, {ends.parent[2], router.Extended}}
+	if p.warning != "" {
+		if _, err := s.WriteClass(router.Extended, []byte(p.warning)); err != nil {
+			r.closeFiles()
+			return nil, err
+		}
+	}
+	if r.proc, err = p.start(a.reaper, ends.child[:], false); err != nil {
+		r.closeFiles()
+		return nil, err
+	}
+	return r, r.refused(p)
+}
+
+// pipes are the three standard streams of a program without a terminal: real pipes, because programs
+// reopen /dev/stdin, and because that is what sshd gives them.
+type pipes struct{ parent, child [3]*os.File }
+
+func openPipes() (*pipes, error) {
+	p := &pipes{}
+	for i := range p.child {
+		r, w, err := os.Pipe()
+		if err != nil {
+			p.closeChild()
+			p.closeParent()
+			return nil, errors.New("open pipe: " + reason(err))
+		}
+		p.parent[i], p.child[i] = r, w
+		if i == 0 {
+			p.parent[i], p.child[i] = w, r
+		}
+	}
+	return p, nil
+}
+
+func (p *pipes) closeChild()  { closeAll(p.child[:]) }
+func (p *pipes) closeParent() { closeAll(p.parent[:]) }
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// closeFiles closes the agent's ends: the program sees EOF, SIGPIPE or a hangup.
+func (r *run) closeFiles() {
+	if r.stdin != nil {
+		r.stdin.Close()
+	}
+	for _, out := range r.outs {
+		out.file.Close()
+	}
+}
+
+// refused makes r the run of a program that p says never ran: a text and a status.
+func (r *run) refused(p *program) error {
+	if p.refusal == "" {
+		return nil
+	}
+	class, text := router.Extended, p.refusal
+	if r.term != nil {
+		class, text = router.Main, onTerminal(text)
+	}
+	r.closeFiles()
+	r.outs = nil
+	r.exit = session.Exit{Status: p.status}
+	_, err := r.stream.WriteClass(class, []byte(text))
+	return err
+}
+
+// serve carries the session to its end: all output, the exit item, EOF; or, when the
+// stream is lost before, a hangup. It returns when nothing of the session is left.
+func (r *run) serve() {
+	var wg sync.WaitGroup
+	wg.Go(r.feed)
+	wg.Go(r.items)
+	ended := make(chan struct{})
+	wg.Go(func() {
+		r.copyAll()
+		r.wait()
+		close(ended)
+	})
+	select {
+	case <-ended:
+		r.finish()
+	case <-r.stream.Done():
+		r.closeFiles()
+		r.hangup()
+	}
+	wg.Wait()
+	r.closeFiles()
+	r.stream.Close()
+}
+
+// hangup ends what the program still runs.
+func (r *run) hangup() {
+	if r.proc != nil {
+		r.proc.hangup()
+	}
+}
+
+// wait waits for the program itself.
+func (r *run) wait() {
+	if r.proc != nil {
+		<-r.proc.done
+		r.exit = exitOf(r.proc.status)
+	}
+}
+
+// finish says how it ended. What stdin still brings is dropped by feed until the peer has finished.
+func (r *run) finish() {
+	r.closeFiles()
+	_ = r.stream.SendControl(router.Control{Kind: session.ItemExit, Data: session.AppendExit(nil, r.exit)})
+	_ = r.stream.CloseWrite()
+}
+
+func (r *run) copyAll() {
+	var wg sync.WaitGroup
+	for _, out := range r.outs {
+		wg.Go(func() { r.copyOut(out) })
+	}
+	wg.Wait()
+}
+
+// copyOut carries one output until its EOF, which is EIO on a terminal's master.
+func (r *run) copyOut(out outPipe) {
+	var from io.Reader = out.file
+	if r.term == nil {
+		from = &growing{file: out.file}
+	}
+	_, _ = r.stream.CopyFrom(out.class, from)
+}
+
+// growing makes a pipe larger once it has carried more than fits in it: then it is a bulk flow.
+// Pipes of idle sessions stay small, since all of a user's pipes share one budget.
+type growing struct {
+	file  *os.File
+	n     int
+	grown bool
+}
+
+const growAfter = 64 << 10
+
+func (g *growing) Read(p []byte) (int, error) {
+	n, err := g.file.Read(p)
+	g.count(n)
+	return n, err
+}
+
+func (g *growing) Write(p []byte) (int, error) {
+	n, err := g.file.Write(p)
+	g.count(n)
+	return n, err
+}
+
+func (g *growing) count(n int) {
+	if g.n += n; g.n > growAfter && !g.grown {
+		g.grown = true
+		growPipe(g.file)
+	}
+}
+
+// feed carries stdin. When the program has closed its end, the rest is dropped, so that
+// the peer can finish; EOF closes a pipe, and means nothing to a terminal, as with sshd.
+func (r *run) feed() {
+	var to io.Writer = r.stdin
+	if r.stdin == nil {
+		to = io.Discard
+	} else if r.term == nil {
+		to = &growing{file: r.stdin}
+	}
+	for {
+		chunk, err := r.stream.Next()
+		if err != nil {
+			break
+		}
+		if chunk.Class == router.Main {
+			if _, err := to.Write(chunk.Data); err != nil {
+				to = io.Discard
+			}
+		}
+		chunk.Release()
+	}
+	if r.term == nil && r.stdin != nil {
+		r.stdin.Close()
+	}
+}
+
+// items obeys sizes, signals and breaks until the stream ends.
+func (r *run) items() {
+	for {
+		item, err := r.stream.Control(context.Background())
+		if err != nil {
+			return
+		}
+		r.obey(item)
+	}
+}
+
+// obey does one item. What is malformed or cannot be done is ignored, as sshd ignores it: there is no reply.
+func (r *run) obey(item router.Control) {
+	switch item.Kind {
+	case session.ItemSize:
+		if size, err := session.ParseSize(item.Data); err == nil && r.term != nil {
+			_ = r.term.resize(size)
+		}
+	case session.ItemSignal:
+		name, err := session.ParseSignal(item.Data)
+		if sig, ok := signalNumber(name); err == nil && ok {
+			r.signal(sig)
+		}
+	case session.ItemBreak:
+		if r.term != nil {
+			_ = r.term.sendBreak()
+		}
+	}
+}

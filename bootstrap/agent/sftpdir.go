@@ -1,0 +1,206 @@
+package agent
+
+import (
+	"encoding/binary"
+	"io"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// directory is an open directory. Listing is done here, because pkg/sftp's server reads the account
+// files twice for each name.
+type directory struct {
+	file  *os.File
+	names map[string]string // uid and gid texts to names, "u0" and "g0"
+}
+
+func (d *directory) close() error { return d.file.Close() }
+
+// Directories per session, and names per answer.
+const (
+	maxDirs      = 256
+	namesPerRead = 100
+)
+
+func (f *sftpFront) opendir(id uint32, r *fxReader) []byte {
+	name := f.abs(r.string())
+	if r.bad {
+		return nil
+	}
+	if len(f.dirs) >= maxDirs {
+		return statusOf(id, syscall.EMFILE)
+	}
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return statusOf(id, err)
+	}
+	f.last++
+	handle := "d" + strconv.FormatUint(f.last, 10)
+	f.dirs[handle] = &directory{file: file, names: make(map[string]string)}
+	w := newPacket(fxpHandle)
+	w.uint32(id)
+	w.string(handle)
+	return w.finish()
+}
+
+func (f *sftpFront) readdir(id uint32, r *fxReader) []byte {
+	d, ok := f.dirs[r.string()]
+	if r.bad {
+		return nil
+	}
+	if !ok {
+		return statusPacket(id, fxFailure, "no such directory handle")
+	}
+	entries, err := d.file.ReadDir(namesPerRead)
+	if len(entries) == 0 {
+		if err == nil {
+			err = io.EOF
+		}
+		return statusOf(id, err)
+	}
+	w := newPacket(fxpName)
+	w.uint32(id)
+	count := len(w)
+	w.uint32(0)
+	n := uint32(0)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil { // what has just been removed is left out
+			d.appendEntry(&w, info)
+			n++
+		}
+	}
+	binary.BigEndian.PutUint32(w[count:], n)
+	return w.finish()
+}
+
+func (d *directory) appendEntry(w *fxWriter, info os.FileInfo) {
+	a := attrsOf(info)
+	w.string(info.Name())
+	w.string(d.longName(info, a))
+	w.attrs(a.attrs)
+}
+
+// fileAttrs are the attributes of version 3, and the link count for long names.
+type fileAttrs struct {
+	attrs
+	links uint64
+}
+
+func attrsOf(info os.FileInfo) fileAttrs {
+	a := fileAttrs{links: 1}
+	a.flags = attrSize | attrPermissions | attrTimes
+	a.size, a.mtime = uint64(info.Size()), uint32(info.ModTime().Unix())
+	a.atime = a.mtime
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		a.flags |= attrUIDGID
+		a.uid, a.gid, a.mode, a.links = sys.Uid, sys.Gid, uint32(sys.Mode), uint64(sys.Nlink)
+		a.atime = accessTime(sys)
+	}
+	return a
+}
+
+// longName is a line of ls -l, in the widths that sftp-server uses.
+func (d *directory) longName(info os.FileInfo, a fileAttrs) string {
+	var b strings.Builder
+	b.WriteString(modeText(a.mode))
+	b.WriteByte(' ')
+	b.WriteString(padLeft(strconv.FormatUint(a.links, 10), 4))
+	b.WriteByte(' ')
+	b.WriteString(padRight(d.name("u", a.uid, userName), 8))
+	b.WriteByte(' ')
+	b.WriteString(padRight(d.name("g", a.gid, groupName), 8))
+	b.WriteByte(' ')
+	b.WriteString(padLeft(strconv.FormatUint(a.size, 10), 8))
+	b.WriteByte(' ')
+	b.WriteString(listTime(info.ModTime(), time.Now()))
+	b.WriteByte(' ')
+	b.WriteString(info.Name())
+	return b.String()
+}
+
+// name looks an id up once per directory.
+func (d *directory) name(kind string, id uint32, lookup func(id string) string) string {
+	text := strconv.FormatUint(uint64(id), 10)
+	name, ok := d.names[kind+text]
+	if !ok {
+		if name = lookup(text); name == "" {
+			name = text
+		}
+		d.names[kind+text] = name
+	}
+	return name
+}
+
+func padLeft(s string, n int) string  { return strings.Repeat(" ", max(0, n-len(s))) + s }
+func padRight(s string, n int) string { return s + strings.Repeat(" ", max(0, n-len(s))) }
+
+// listTime is the time for files of the last half year, the year for others.
+func listTime(t, now time.Time) string {
+	const halfYear = 365 * 24 * time.Hour / 2
+	if age := now.Sub(t); age < halfYear && age > -halfYear {
+		return t.Format("Jan _2 15:04")
+	}
+	return t.Format("Jan _2  2006")
+}
+
+// modeText is strmode(3): drwxr-xr-x, with the set-id and sticky bits.
+func modeText(mode uint32) string {
+	kind := byte('?')
+	switch mode & syscall.S_IFMT {
+	case syscall.S_IFREG:
+		kind = '-'
+	case syscall.S_IFDIR:
+		kind = 'd'
+	case syscall.S_IFLNK:
+		kind = 'l'
+	case syscall.S_IFBLK:
+		kind = 'b'
+	case syscall.S_IFCHR:
+		kind = 'c'
+	case syscall.S_IFIFO:
+		kind = 'p'
+	case syscall.S_IFSOCK:
+		kind = 's'
+	}
+	b := []byte{kind, '-', '-', '-', '-', '-', '-', '-', '-', '-'}
+	for i, c := range []byte("rwxrwxrwx") {
+		if mode&(1<<(8-i)) != 0 {
+			b[1+i] = c
+		}
+	}
+	special(b, 3, mode&syscall.S_ISUID != 0, 's', 'S')
+	special(b, 6, mode&syscall.S_ISGID != 0, 's', 'S')
+	special(b, 9, mode&syscall.S_ISVTX != 0, 't', 'T')
+	return string(b)
+}
+
+// special writes a set-id or sticky bit over the execute bit it shares a place with.
+func special(b []byte, at int, set bool, withExec, without byte) {
+	switch {
+	case set && b[at] == 'x':
+		b[at] = withExec
+	case set:
+		b[at] = without
+	}
+}
+
+// userName and groupName give "" for what has no name.
+func userName(uid string) string {
+	u, err := user.LookupId(uid)
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}
+
+func groupName(gid string) string {
+	g, err := user.LookupGroupId(gid)
+	if err != nil {
+		return ""
+	}
+	return g.Name
+}

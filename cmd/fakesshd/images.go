@@ -1,0 +1,65 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"fakessh"
+	"fakessh/bootstrap"
+	"fakessh/bootstrap/images"
+)
+
+// loadImages are the embedded builds of the shipped program. Without them the own executable serves the own platform.
+func loadImages() (*bootstrap.Images, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return bootstrap.NewImages(images.FS(), self)
+}
+
+// platforms lists the embedded builds, for `version`.
+func platforms() []string {
+	im, err := loadImages()
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, p := range im.Platforms() {
+		list = append(list, string(p))
+	}
+	return list
+}
+
+// knownHostsFile is where the host keys of targets are kept beside the gateway account's own.
+func (c *config) knownHostsFile() string { return filepath.Join(c.StateDir, "known_hosts") }
+
+// treeConfig is the inventory as the tree takes it: ssh hops of the gateway get the account's ssh_config and the state
+// directory's known hosts, where they do not say otherwise themselves.
+func (c *config) treeConfig(im *bootstrap.Images) fakessh.Config {
+	targets := make(map[string]fakessh.TargetConfig, len(c.Targets))
+	for name, t := range c.Targets {
+		if t.Spec.Method == "ssh" {
+			c.sshDefaults(t)
+		}
+		targets[name] = t
+	}
+	idle := c.Idle
+	if idle == 0 {
+		idle = -1 // the tree's word for never
+	}
+	return fakessh.Config{Targets: targets, Images: im, Idle: idle}
+}
+
+// sshDefaults fills in what the configuration says for all ssh hops of the gateway.
+func (c *config) sshDefaults(t fakessh.TargetConfig) {
+	if t.Via != "" {
+		return // that ssh runs in another context, with that account's files
+	}
+	if _, set := t.Spec.Params["ssh_config"]; !set && c.SSHConfig != "" {
+		t.Spec.Params["ssh_config"] = c.SSHConfig
+	}
+	if _, set := t.Spec.Params["known_hosts_files"]; !set {
+		t.Spec.Params["known_hosts_files"] = []string{c.knownHostsFile(), "~/.ssh/known_hosts"}
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fakessh"
+	"fakessh/authz"
+	"fakessh/proxy"
+)
+
+func serveCommand(opt *options, std stdio) *cobra.Command {
+	var level slog.Level
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "the gateway: accept SSH and run sessions in the tree",
+		Long: `serve accepts SSH connections until it gets SIGINT or SIGTERM. Host key and host CA are made in the state directory on first start.
+Without a configuration file it serves the user who started it, on 127.0.0.1:2222, with the target local.`,
+		Args: positional(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(opt.config)
+			if err != nil {
+				return err
+			}
+			log := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: level}))
+			d, err := newDaemon(cfg, log)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return d.serve(ctx, std)
+		},
+	}
+	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	return cmd
+}
+
+// daemon is the gateway's parts, put together. They are closed in the order of its close method.
+type daemon struct {
+	cfg       *config
+	log       *slog.Logger
+	users     *authz.Directory
+	audit     *authz.Log
+	decider   *authz.Decider
+	tree      *fakessh.Tree
+	exits     *fakessh.Exits
+	proxy     *proxy.Server
+	control   *controlServer
+	listeners []net.Listener
+}
+
+func newDaemon(cfg *config, log *slog.Logger) (d *daemon, err error) {
+	d = &daemon{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	users, err := cfg.users()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range users.Problems() {
+		log.Warn("unusable key", "err", p)
+	}
+	d.users = authz.NewDirectory(users)
+	policy, err := cfg.policy()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := proxy.LoadHostKeys(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	if d.audit, err = authz.OpenLog(filepath.Join(cfg.StateDir, "audit.log")); err != nil {
+		return nil, err
+	}
+	d.decider = authz.NewDecider(policy, d.audit)
+	im, err := loadImages()
+	if err != nil {
+		return nil, err
+	}
+	if d.tree, err = newTree(cfg, im, log); err != nil {
+		return nil, err
+	}
+	if d.exits, err = fakessh.NewExits(cfg.Exits); err != nil {
+		return nil, err
+	}
+	if d.proxy, err = proxy.New(d.proxyConfig(keys)); err != nil {
+		return nil, err
+	}
+	if err := d.listen(); err != nil {
+		return nil, err
+	}
+	d.control, err = d.listenControl()
+	return d, err
+}
+
+func (d *daemon) proxyConfig(keys *proxy.HostKeys) proxy.Config {
+	return proxy.Config{
+		HostKeys:   hostSigners(keys),
+		HostCA:     keys.CA,
+		Auth:       d.users,
+		Decider:    d.decider,
+		Auditor:    auditEvents{d.audit, d.log},
+		Backend:    proxy.NewTreeBackend(d.tree, d.exits),
+		Version:    version(),
+		Logger:     d.log,
+		LoginGrace: d.cfg.LoginGrace,
+		KeepAlive:  d.cfg.Keepalive,
+		AnyCipher:  !d.cfg.PreferGCM,
+	}
+}
+
+// listen opens every address before anything is served: all or nothing.
+func (d *daemon) listen() error {
+	for _, addr := range d.cfg.Listen {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", addr, err)
+		}
+		d.listeners = append(d.listeners, l)
+	}
+	return nil
+}
+
+// serve runs until ctx is done, then stops in order: no new connections; sessions have cfg.Drain to end and are then told and
+// ended; contexts; logs.
+func (d *daemon) serve(ctx context.Context, std stdio) error {
+	defer d.close()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	for _, l := range d.listeners {
+		wg.Go(func() { // ends with Shutdown
+			if err := d.proxy.Serve(l); !errors.Is(err, proxy.ErrServerClosed) {
+				stop(fmt.Errorf("serve %s: %w", l.Addr(), err))
+			}
+		})
+		fmt.Fprintf(std.err, "fakesshd: listening on %s\n", l.Addr())
+	}
+	wg.Go(func() { // ends with Shutdown
+		if err := d.control.serve(); !errors.Is(err, fakessh.ErrControlClosed) {
+			stop(err)
+		}
+	})
+	<-ctx.Done()
+	d.log.Info("stopping")
+	grace, cancel := context.WithTimeout(context.Background(), d.cfg.Drain)
+	defer cancel()
+	wg.Go(func() { d.control.Shutdown(grace) })
+	d.proxy.Shutdown(grace)
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// close ends what is left. It is safe for a daemon that was never finished.
+func (d *daemon) close() {
+	if d.proxy != nil {
+		d.proxy.Close()
+	}
+	for _, l := range d.listeners {
+		l.Close()
+	}
+	if d.control != nil {
+		d.control.Close()
+	}
+	if d.tree != nil {
+		d.tree.Close()
+	}
+	if d.audit != nil {
+		d.audit.Close()
+	}
+}
+
+// removeStale removes the socket of a gateway that is gone. One that answers is an error.
+func removeStale(path string) error {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		c.Close()
+		return fmt.Errorf("control socket %s: another gateway is listening", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package fakessh
+
+import (
+	"errors"
+	"fmt"
+
+	"fakessh/router"
+)
+
+// Sentinels.
+var (
+	// ErrTreeClosed is what waiting and later calls get once Close has begun.
+	ErrTreeClosed = errors.New("fakessh: tree closed")
+	// ErrNoTarget is matched by errors about a name that is not in the inventory.
+	ErrNoTarget = errors.New("no such target")
+)
+
+// DialError says which context could not be connected, and why. Of a connection made by the gateway itself, Err is the methods
+// package's error; of one made by an agent it is that agent's *router.CallError.
+type DialError struct {
+	Target string // "web1", "web1+docker.app"
+	Via    string // the target that it was to be reached through; "" = the gateway
+	Err    error
+}
+
+func (e *DialError) Error() string {
+	if e.Via == "" {
+		return "dial " + e.Target + ": " + causeText(e.Err)
+	}
+	return "dial " + e.Target + " via " + e.Via + ": " + causeText(e.Err)
+}
+
+func (e *DialError) Unwrap() error { return e.Err }
+
+// causeText leaves out the type of a far exception, which tells a person nothing.
+func causeText(err error) string {
+	var call *router.CallError
+	if errors.As(err, &call) && call.Text != "" {
+		return oneLine(call.Text)
+	}
+	return oneLine(err.Error())
+}
+
+// NoAccountError says that an account is not within reach: it is neither the target's own, nor is the agent root, nor has the target a `become` method.
+type NoAccountError struct {
+	Account string
+	Target  string
+	Own     string // the target's own account, which is within reach
+}
+
+func (e *NoAccountError) Error() string {
+	return fmt.Sprintf("no account %q on %s; try %s@%s", e.Account, e.Target, e.Own, e.Target)
+}
+
+// UnreachableError is the cause of the loss of a context whose agent has stopped answering.
+type UnreachableError struct{ Silence string }
+
+func (e *UnreachableError) Error() string { return "no answer for " + e.Silence }
+
+// Causes for which the tree itself ends a context.
+var (
+	errIdle    = errors.New("idle")
+	errChanged = errors.New("configuration changed")
+)
+
+// oneLine makes a text that may come from a hostile place fit for one line of a terminal.
+func oneLine(s string) string {
+	const limit = 1000
+	out := make([]rune, 0, min(len(s), limit))
+	for _, r := range s {
+		if len(out) == limit {
+			out = append(out, '…')
+			break
+		}
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			r = ' '
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}
+
+// LostError says that a context was lost while it was in use. Err is the router's *LostError, or the tree's reason for ending it:
+// *UnreachableError, ErrTreeClosed. It matches router.ErrLost.
+type LostError struct {
+	Target string
+	Err    error
+}
+
+func (e *LostError) Error() string {
+	text := "context lost"
+	var lost *router.LostError
+	if errors.As(e.Err, &lost) && lost.Cause != nil {
+		text = causeText(lost.Cause)
+	} else if e.Err != nil {
+		text = causeText(e.Err)
+	}
+	return "lost " + e.Target + ": " + text
+}
+
+func (e *LostError) Unwrap() error        { return e.Err }
+func (e *LostError) Is(target error) bool { return target == router.ErrLost }

@@ -1,0 +1,103 @@
+package methods
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"fakessh/bootstrap"
+)
+
+// Conn is the link to a started agent: the bytes, and the tool behind them. Read and Write are as safe for concurrent use
+// as those of a net.Conn; Close may be called at any time and more than once.
+//
+// When the tool ends by itself, Read gives io.EOF only if it ended well, else an *EOFError with its last words.
+type Conn struct {
+	io.ReadWriteCloser
+	Ready *bootstrap.Ready
+	Name  string // "ssh.web1", "sudo.root": Mitogen's naming
+
+	proc *process
+}
+
+// Exited says how the tool ended, "exit status 1", "signal: killed"; it waits until it has. When ctx is done first, it is "".
+func (c *Conn) Exited(ctx context.Context) string {
+	select {
+	case <-c.proc.exited:
+		return c.proc.status
+	case <-ctx.Done():
+		return ""
+	}
+}
+
+// CloseWrite closes the tool's stdin; what it prints can still be read. Where everything goes through a terminal there is no such half.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.proc.link.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// NetConn is the socket below, for writers that batch with net.Buffers; nil if there is none. Reading, and
+// closing, is done by the Conn alone.
+func (c *Conn) NetConn() net.Conn {
+	conn, _ := c.proc.link.(net.Conn)
+	return conn
+}
+
+// lastWordsWait is how long Read waits for the reason of an end, and how far back words count as one.
+const lastWordsWait = 300 * time.Millisecond
+
+// link is a Conn's stream: reading goes through what the handshake has left over, closing ends the tool.
+type link struct {
+	io.Reader
+	io.Writer
+	proc     *process
+	watch    *watcher
+	diagnose func(lines []string, status string) error
+
+	close    sync.Once
+	closeErr error
+}
+
+func (l *link) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if err != nil && ended(err) {
+		err = l.reason()
+	}
+	return n, err
+}
+
+// ended says whether err is how the far end of a link looks when it is gone.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.EIO)
+}
+
+// reason says why the link has ended.
+func (l *link) reason() error {
+	from := time.Now().Add(-lastWordsWait)
+	l.proc.wait(lastWordsWait)
+	l.watch.wait(lastWordsWait)
+	status := l.proc.howEnded()
+	lines := l.watch.tail.since(from)
+	if status == "exit status 0" || status == "" && len(lines) == 0 {
+		return io.EOF
+	}
+	return l.diagnose(lines, status)
+}
+
+// Close ends the tool and returns when it is reaped. Only a tool that outlives SIGKILL makes an error.
+func (l *link) Close() error {
+	l.close.Do(func() {
+		if !l.proc.end(graceEOF, graceTerm) {
+			l.closeErr = errors.New("does not end after SIGKILL")
+		}
+		l.watch.close(l.proc)
+	})
+	return l.closeErr
+}

@@ -1,0 +1,107 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"fakessh/authz"
+)
+
+// Decider answers what a subject may. *authz.Decider is one. It is safe for concurrent use; it audits its answers itself.
+type Decider interface {
+	Decide(authz.Request) authz.Decision
+}
+
+// Auditor is told what became of what was allowed. It is safe for concurrent use and must not block for long.
+type Auditor interface {
+	Event(Event)
+}
+
+// EventKind says what happened.
+type EventKind string
+
+// Kinds of events.
+const (
+	EventLogin        EventKind = "login"         // a handshake is over
+	EventLoginFailed  EventKind = "login_failed"  // or has failed; Reason says why
+	EventLogout       EventKind = "logout"        // a connection has ended; Bytes are not counted
+	EventVirtualHost  EventKind = "virtual_host"  // -J, terminated here: an inner login
+	EventSessionStart EventKind = "session_start" // a program runs
+	EventSessionEnd   EventKind = "session_end"   // it has ended, or was lost, or never ran: Status, Signal, Reason
+	EventForwardStart EventKind = "forward_start" // a -L, -W or -J connection has been made
+	EventForwardEnd   EventKind = "forward_end"   // and is closed
+	EventRefused      EventKind = "refused"       // for a reason that is not policy: Reason
+)
+
+// Event is one fact. Fields that do not apply are zero.
+type Event struct {
+	Kind    EventKind
+	Time    time.Time
+	Conn    string // connection id; that of a virtual host's connection contains the outer one's
+	Source  string // the client's "host:port"
+	Subject authz.Subject
+	User    string // the user name as typed
+	Target  string
+	Account string
+	Action  authz.Action
+	Command string
+	Dest    string // "host:port" or path of a forward
+	Mode    string // of a -J: "terminate", "passthrough", "exit"
+	Status  uint32
+	Signal  string
+	In, Out int64 // bytes from and to the client
+	Elapsed time.Duration
+	Reason  string
+}
+
+// noAudit discards events.
+type noAudit struct{}
+
+func (noAudit) Event(Event) {}
+
+// ask asks policy about one thing that the client wants of t. nil allows it; the error is a *refusal.
+func (c *conn) ask(t *Target, req authz.Request) error {
+	req.Subject = c.subject()
+	req.Target, req.Groups, req.Hops = t.Name, t.Groups, t.Hops
+	req.SourceAddr, req.Conn = c.transport.RemoteAddr().String(), c.id
+	if d := c.srv.cfg.Decider.Decide(req); !d.Allow {
+		return &refusal{d}
+	}
+	return nil
+}
+
+// arrive goes to t as account ("" is its own) when policy allows everything in reqs there. The Place must be released.
+//
+// Whether hops that the inventory does not have may be made is asked before anything is connected. Who the target's own account
+// is only the target knows: that question comes when it is connected, for a rule about root has to see root.
+func (c *conn) arrive(ctx context.Context, t *Target, account string, reqs ...authz.Request) (Place, error) {
+	if len(t.Hops) > 0 {
+		if err := c.ask(t, authz.Request{Action: authz.Hop, Account: account}); err != nil {
+			return nil, err
+		}
+	}
+	if account != "" {
+		if err := c.askAll(t, account, reqs); err != nil {
+			return nil, err
+		}
+	}
+	place, err := c.srv.cfg.Backend.Connect(ctx, t, account)
+	if err != nil || account != "" {
+		return place, err
+	}
+	if err := c.askAll(t, place.Account(), reqs); err != nil {
+		place.Release()
+		return nil, err
+	}
+	return place, nil
+}
+
+func (c *conn) askAll(t *Target, account string, reqs []authz.Request) error {
+	for _, req := range reqs {
+		req.Account = account
+		if err := c.ask(t, req); err != nil {
+			return err
+		}
+	}
+	return nil
+}
