@@ -28,6 +28,7 @@ type Agent struct {
 	cfg      Config
 	accounts accounts
 	reaper   *reaper
+	runs     runTable
 
 	mu       sync.Mutex
 	closing  bool
@@ -43,6 +44,8 @@ func New(cfg Config) *Agent {
 	r := cfg.Router
 	r.Register(session.FuncStart, a.start)
 	r.Register(session.FuncDial, a.dial)
+	r.Register(session.FuncInvocation, a.invocation)
+	r.Register(session.FuncAttach, a.attach)
 	r.Register(session.FuncConnect, a.connect)
 	r.Register(session.FuncDisconnect, a.disconnect)
 	r.Register(session.FuncPutImage, a.putImage)
