@@ -56,9 +56,8 @@ func TestPlaceIsTheFirstThatWillDo(t *testing.T) {
 		{"place readable by all", "mkdir -m 700 /mnt/.cache; mkdir -m 755 /mnt/.cache/fakessh", inVar},
 		{"place somebody else's", "chmod 755 /mnt; mkdir -m 755 /mnt/.cache; mkdir -m 700 /mnt/.cache/fakessh; chown 12345 /mnt/.cache/fakessh", inVar},
 		{"name in /var/tmp taken", "chown 12345 /mnt; mkdir -m 700 /var/tmp/.fakessh-0; chown 12345 /var/tmp/.fakessh-0", inShm},
-		{"name in /var/tmp a link to a home", "chown 12345 /mnt; mkdir -m 700 /root/.fakessh-test; ln -s /root/.fakessh-test /var/tmp/.fakessh-0; rmdir /root/.fakessh-test", inShm},
+		{"name in /var/tmp a link to what is ours", "chown 12345 /mnt; mkdir -m 700 /tmp/x; ln -s /tmp/x /var/tmp/.fakessh-0", inShm},
 		{"setgid parent", "chmod 2755 /mnt", inHome},
-		{"home relative", "cd /; mkdir -m 700 /mnt/x", inHome},
 		{"XDG_CACHE_HOME", "export XDG_CACHE_HOME=/mnt/xdg", "/mnt/xdg/fakessh"},
 		{"XDG_CACHE_HOME relative", "export XDG_CACHE_HOME=xdg", inHome},
 		{"XDG_CACHE_HOME somebody else's", "mkdir -m 777 /mnt/xdg; chown 12345 /mnt/xdg; export XDG_CACHE_HOME=/mnt/xdg", inHome},
@@ -178,6 +177,20 @@ func TestVerifyReplacesADamagedImage(t *testing.T) {
 	}
 	if r := f.up(); !r.Cached {
 		t.Error("not cached")
+	}
+}
+
+func TestWithoutAHome(t *testing.T) {
+	t.Parallel()
+	for _, home := range []string{"-uHOME", "HOME=", "HOME=mnt"} {
+		f := newFar(t)
+		f.isolate("cd /")
+		isolated := f.start
+		f.start = func(argv []string) *exec.Cmd { return isolated(append([]string{"env", home}, argv...)) }
+		f.up()
+		if got := f.ranFrom(); got != inVar {
+			t.Errorf("%s: ran from %s", home, got)
+		}
 	}
 }
 
