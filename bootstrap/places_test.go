@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"bufio"
 	"errors"
 	"os"
 	"os/exec"
@@ -259,6 +260,34 @@ func TestNoCacheLeavesNothing(t *testing.T) {
 	}
 	if got := cacheFiles(t, f.in()); !slices.Equal(got, []string{stored(0)}) {
 		t.Errorf("cache holds %q", got)
+	}
+}
+
+// A parent that goes away in the middle leaves nothing behind on the other side.
+func TestNothingStaysOfAnUploadCutShort(t *testing.T) {
+	t.Parallel()
+	for name, shell := range shells {
+		for _, sent := range []int{0, 100000} {
+			need(t, shell[0])
+			f := newFar(t)
+			f.start = func(argv []string) *exec.Cmd {
+				return exec.Command(shell[0], slices.Concat(shell[1:], argv[1:])...)
+			}
+			near, c := f.run()
+			for line := bufio.NewScanner(near); line.Scan(); {
+				if parseMarker(line.Text()).kind == helloNeed {
+					break
+				}
+			}
+			if _, err := near.Write(make([]byte, sent)); err != nil {
+				t.Error(err)
+			}
+			near.Close()
+			c.Wait() // fails in one way or another
+			if left := cacheFiles(t, filepath.Dir(f.in())); len(left) > 0 {
+				t.Errorf("%s, %d bytes sent: left %q", name, sent, left)
+			}
+		}
 	}
 }
 
