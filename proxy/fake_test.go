@@ -210,16 +210,30 @@ func (s *localSession) Close() error {
 
 // fakeAuth knows keys by their wire form.
 type fakeAuth struct {
+	mu    sync.Mutex
 	keys  map[string][]string // marshalled key → principals
 	names map[string][]string
 }
 
 func (a *fakeAuth) Subjects(key gossh.PublicKey, _ net.Addr) []authz.Subject {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var subjects []authz.Subject
 	for _, p := range a.keys[string(key.Marshal())] {
 		subjects = append(subjects, authz.Subject{Principal: p, KeyID: gossh.FingerprintSHA256(key)})
 	}
 	return subjects
+}
+
+func (a *fakeAuth) add(key gossh.PublicKey, principal string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keys[string(key.Marshal())] = []string{principal}
+}
+
+func parseLine(line string) (gossh.PublicKey, error) {
+	key, _, _, _, err := gossh.ParseAuthorizedKey([]byte(line))
+	return key, err
 }
 
 func (a *fakeAuth) LoginNames(principal string) []string { return a.names[principal] }
@@ -403,9 +417,13 @@ func (g *gateway) ssh(args ...string) *exec.Cmd {
 	return tool(g.t, "ssh", append([]string{"-F", filepath.Join(g.dir, "config")}, args...)...)
 }
 
-// tool prepares a run of a program that has to be there; a machine without it skips the test, except where CI is set.
+// tool prepares a run of a program that has to be there; a machine without it skips the test, except where CI is set. Short
+// runs need nothing but Go.
 func tool(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("%s is not run in short mode", name)
+	}
 	path, err := exec.LookPath(name)
 	if err != nil {
 		if os.Getenv("CI") != "" {

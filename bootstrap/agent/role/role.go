@@ -5,6 +5,7 @@ import (
 	"path"
 
 	"fakessh/bootstrap/agent"
+	"fakessh/bootstrap/agent/shim"
 )
 
 // words are the roles chosen by the first argument.
@@ -13,7 +14,9 @@ var words = map[string]func(args []string) int{
 }
 
 // names are the roles chosen by the name the program was started under.
-var names = map[string]func(args []string) int{}
+var names = map[string]func(args []string) int{
+	"ssh": shim.Main, "scp": shim.Main, "sftp": shim.Main, // inside a run
+}
 
 // Main plays the role that args (as os.Args) name, and returns its exit status. ok is false where they name none.
 func Main(args []string) (status int, ok bool) {

@@ -1,0 +1,184 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"fakessh/router"
+)
+
+// ErrAbandoned is why a session ends whose asking program is gone.
+var ErrAbandoned = errors.New("the asking program is gone")
+
+// ServeSession serves an OpSession: it starts the session, carries its bytes between it and the descriptors 0, 1 and
+// 2, and tells the asking end how it ended. It closes the descriptors, and calls what start returned beside the client at the
+// end. It returns what it told: nil after an exit.
+func (c *InvokeConn) ServeSession(ctx context.Context, files []*Descriptor, start func(context.Context) (*Client, func(), error)) error {
+	defer CloseDescriptors(files)
+	if err := checkDescriptors(files, 3); err != nil {
+		return c.refuse(err)
+	}
+	w, ctx, cancel := c.watch(ctx)
+	defer cancel()
+	client, release, err := start(ctx)
+	if err != nil {
+		return c.refuse(because(ctx, err))
+	}
+	defer release()
+	w.bind(client)
+	_ = c.Send(InvokeStarted, nil) // whoever cannot hear it is gone, which the watcher sees
+	exit, err := client.Carry(ctx, Stdio{files[0], files[1], files[2]})
+	if err != nil {
+		return c.refuse(because(ctx, err))
+	}
+	return c.Send(InvokeExit, AppendExit(nil, exit))
+}
+
+// ServeDial serves an OpDial in the same manner. The descriptors are two, which may be the same socket.
+func (c *InvokeConn) ServeDial(ctx context.Context, files []*Descriptor, dial func(context.Context) (*router.Stream, func(), error)) error {
+	defer CloseDescriptors(files)
+	if err := checkDescriptors(files, 2); err != nil {
+		return c.refuse(err)
+	}
+	_, ctx, cancel := c.watch(ctx)
+	defer cancel()
+	s, release, err := dial(ctx)
+	if err != nil {
+		return c.refuse(because(ctx, err))
+	}
+	defer release()
+	_ = c.Send(InvokeStarted, nil)
+	if err := CarryStream(ctx, s, files[0], files[1]); err != nil {
+		return c.refuse(because(ctx, err))
+	}
+	return c.Send(InvokeExit, AppendExit(nil, Exit{}))
+}
+
+// ServeHold serves an OpHold: what hold returns is called when the asking end is gone.
+func (c *InvokeConn) ServeHold(ctx context.Context, hold func(context.Context) (func(), error)) error {
+	_, ctx, cancel := c.watch(ctx)
+	defer cancel()
+	release, err := hold(ctx)
+	if err != nil {
+		return c.refuse(because(ctx, err))
+	}
+	defer release()
+	_ = c.Send(InvokeStarted, nil)
+	<-ctx.Done()
+	return c.refuse(context.Cause(ctx))
+}
+
+// Watch returns a context that ends when the asking end is gone. Nobody else may read c from then on.
+func (c *InvokeConn) Watch(ctx context.Context) (context.Context, func()) {
+	_, ctx, cancel := c.watch(ctx)
+	return ctx, cancel
+}
+
+func (c *InvokeConn) watch(ctx context.Context) (*watcher, context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &watcher{cancel: cancel}
+	go w.run(c) // ends with the connection, which whoever accepted it closes
+	return w, ctx, func() { cancel(nil) }
+}
+
+// refuse tells err and returns it.
+func (c *InvokeConn) refuse(err error) error {
+	_ = c.SendError(err)
+	return err
+}
+
+// plain is err as the user reads it: of an exception of the far side, its text alone.
+func plain(err error) error {
+	var call *router.CallError
+	if errors.As(err, &call) {
+		return errors.New(call.Text)
+	}
+	return err
+}
+
+// because is err as the user reads it, or why ctx ended if that is what ended everything.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return plain(err)
+}
+
+// CloseDescriptors closes files.
+func CloseDescriptors(files []*Descriptor) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+func checkDescriptors(files []*Descriptor, want int) error {
+	if len(files) != want {
+		return errors.New("control socket: wrong number of descriptors")
+	}
+	for _, f := range files {
+		if f.Terminal() {
+			return errors.New("control socket: a terminal cannot be handed over")
+		}
+	}
+	return nil
+}
+
+// watcher passes on what the asking end sends, and cancels when it is gone.
+type watcher struct {
+	cancel context.CancelCauseFunc
+	mu     sync.Mutex
+	client *Client // nil until the session has started
+	size   *Size   // the last one that came before that
+}
+
+// run reads until the connection ends.
+func (w *watcher) run(c *InvokeConn) {
+	for {
+		m, err := c.Next()
+		if err != nil {
+			w.cancel(ErrAbandoned)
+			return
+		}
+		switch m.Kind {
+		case InvokeSize:
+			if size, err := ParseSize(m.Data); err == nil {
+				w.resize(size)
+			}
+		case InvokeSignal:
+			if name, err := ParseSignal(m.Data); err == nil {
+				w.signal(name)
+			}
+		}
+	}
+}
+
+func (w *watcher) bind(client *Client) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.client = client
+	if w.size != nil {
+		_ = client.Resize(*w.size)
+	}
+}
+
+func (w *watcher) resize(size Size) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.client == nil {
+		w.size = &size
+		return
+	}
+	_ = w.client.Resize(size)
+}
+
+// signal passes a signal on. Before the session has started it ends the attempt.
+func (w *watcher) signal(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.client == nil {
+		w.cancel(ErrAbandoned)
+		return
+	}
+	_ = w.client.Signal(name)
+}
