@@ -28,6 +28,7 @@ type Agent struct {
 	cfg      Config
 	accounts accounts
 	reaper   *reaper
+	grace    time.Duration // between SIGHUP and SIGKILL, for a session whose stream is lost
 
 	mu       sync.Mutex
 	closing  bool
@@ -38,7 +39,7 @@ type Agent struct {
 
 // New makes an agent and registers its functions with the router.
 func New(cfg Config) *Agent {
-	a := &Agent{cfg: cfg, reaper: newReaper()}
+	a := &Agent{cfg: cfg, reaper: newReaper(), grace: defaultGrace}
 	a.idle = time.AfterFunc(idleDelay, a.trim)
 	r := cfg.Router
 	r.Register(session.FuncStart, a.start)

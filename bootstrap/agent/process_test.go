@@ -41,8 +41,8 @@ func startAgent(t *testing.T, env ...string) *agentProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], strconv.Itoa(int(id)), "0", "-", "n:test")
-	cmd.Env = append(os.Environ(), agentEnv+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd := exec.Command(os.Args[0], "agent", strconv.Itoa(int(id)), "0", "-", "n:test")
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -116,7 +116,7 @@ func TestAgentProcess(t *testing.T) {
 	}
 	got := a.run(t, sh("env; echo ---; readlink /proc/$PPID/cwd; umask"))
 	env, rest, _ := strings.Cut(got.stdout, "---\n")
-	for _, name := range []string{"FAKESSH_LEAK", "GOGC", agentEnv, "GORACE"} {
+	for _, name := range []string{"FAKESSH_LEAK", "GOGC", "GORACE"} {
 		if strings.Contains(env, name+"=") {
 			t.Errorf("%s has leaked into the session", name)
 		}
@@ -221,8 +221,17 @@ func TestAgentsArguments(t *testing.T) {
 	if got := Main([]string{"probe"}); got != 0 {
 		t.Errorf("probe gives %d", got)
 	}
-	if got := Main([]string{"nonsense"}); got != exitUsage {
-		t.Errorf("nonsense gives %d", got)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = w
+	status := Main([]string{"nonsense"})
+	os.Stderr = stderr
+	w.Close()
+	if text, _ := io.ReadAll(r); status != exitUsage || !strings.HasPrefix(string(text), "fakessh agent: ") {
+		t.Errorf("nonsense gives %d, %q", status, text)
 	}
 }
 

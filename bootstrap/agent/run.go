@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -23,6 +24,7 @@ type run struct {
 	stdin  *os.File  // the pipe, or the terminal's master
 	outs   []outPipe // stdout and stderr, or the terminal's master alone
 	exit   session.Exit
+	grace  time.Duration
 }
 
 // outPipe is one of the program's outputs and its class in the stream.
@@ -49,7 +51,7 @@ func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream) (*run, erro
 		return nil, err
 	}
 	defer t.closeSlave()
-	r := &run{stream: s, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
+	r := &run{stream: s, grace: a.grace, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
 	p, err := plan(a.accounts.current(), spec, t.name)
 	if err == nil && p.refusal == "" {
 		_, _ = io.WriteString(t.slave, p.warning)
@@ -63,7 +65,7 @@ func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream) (*run, erro
 }
 
 func (a *Agent) launchPipes(p *program, s *router.Stream) (*run, error) {
-	r := &run{stream: s}
+	r := &run{stream: s, grace: a.grace}
 	if p.refusal != "" {
 		return r, r.refused(p)
 	}
@@ -171,15 +173,19 @@ func (r *run) serve() {
 // hangup ends what the program still runs.
 func (r *run) hangup() {
 	if r.proc != nil {
-		r.proc.hangup()
+		r.proc.hangup(r.grace)
 	}
 }
 
 // wait waits for the program itself.
 func (r *run) wait() {
-	if r.proc != nil {
-		<-r.proc.done
+	if r.proc == nil {
+		return
+	}
+	select {
+	case <-r.proc.done:
 		r.exit = exitOf(r.proc.status)
+	case <-r.proc.lost:
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -162,7 +163,10 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 func TestBulkBothWaysAgrees(t *testing.T) {
 	w := newWorld(t)
 	c := w.start(sh("cat"))
-	const size = 100 << 20
+	size := 100 << 20
+	if raceEnabled || testing.Short() {
+		size = 16 << 20
+	}
 	sent := sha256.New()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -181,7 +185,7 @@ func TestBulkBothWaysAgrees(t *testing.T) {
 	got := sha256.New()
 	n, err := c.WriteTo(got)
 	wg.Wait()
-	if err != nil || n != size || string(got.Sum(nil)) != string(sent.Sum(nil)) {
+	if err != nil || n != int64(size) || string(got.Sum(nil)) != string(sent.Sum(nil)) {
 		t.Errorf("%d bytes came back, %v", n, err)
 	}
 	if exit, err := c.Wait(t.Context()); err != nil || exit != (session.Exit{}) {
@@ -265,6 +269,7 @@ func zombie(pid int) bool {
 
 func TestProgramThatIgnoresHangupIsKilled(t *testing.T) {
 	w := newWorld(t)
+	w.agent.grace = 100 * time.Millisecond
 	c := w.start(sh(`trap '' HUP TERM PIPE; echo $$; while :; do sleep 0.1; done`))
 	var line strings.Builder
 	for b := make([]byte, 1); b[0] != '\n'; line.WriteByte(b[0]) {
@@ -321,8 +326,8 @@ func TestManySessionsAtOnce(t *testing.T) {
 
 func TestShortCommandsLeaveNothing(t *testing.T) {
 	n := 1000
-	if testing.Short() {
-		n = 100
+	if raceEnabled || testing.Short() {
+		n = 200
 	}
 	w := newWorld(t)
 	w.run(sh("true"), "")

@@ -5,6 +5,7 @@ import (
 	"path"
 
 	"fakessh/bootstrap/agent"
+	"fakessh/bootstrap/agent/shim"
 )
 
 // words are the roles chosen by the first argument.
@@ -12,8 +13,12 @@ var words = map[string]func(args []string) int{
 	"agent": agent.Main, // of a context
 }
 
-// names are the roles chosen by the name the program was started under.
-var names = map[string]func(args []string) int{}
+// names are the roles chosen by the name that the program was started under; they get the whole command line.
+var names = map[string]func(args []string) int{
+	"ssh":  shim.Main, // that local tools find during a run
+	"scp":  shim.Main,
+	"sftp": shim.Main,
+}
 
 // Main plays the role that args (as os.Args) name, and returns its exit status. ok is false where they name none.
 func Main(args []string) (status int, ok bool) {
