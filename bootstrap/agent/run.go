@@ -38,7 +38,7 @@ func (a *Agent) launch(spec *session.Spec, s *router.Stream) (*run, error) {
 	if spec.PTY != nil {
 		return a.launchTerminal(spec, s)
 	}
-	p, err := plan(a.accounts.current(), spec, "")
+	p, err := plan(a.account(), spec, "")
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream) (*run, erro
 	}
 	defer t.closeSlave()
 	r := &run{stream: s, grace: a.grace, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
-	p, err := plan(a.accounts.current(), spec, t.name)
+	p, err := plan(a.account(), spec, t.name)
 	if err == nil && p.refusal == "" {
 		_, _ = io.WriteString(t.slave, p.warning)
 		r.proc, err = p.start(a.reaper, []*os.File{t.slave, t.slave, t.slave}, true)

@@ -70,7 +70,7 @@ func TestArgvWithoutAShell(t *testing.T) {
 func TestLoginShell(t *testing.T) {
 	w := newWorld(t)
 	got := w.run(session.Spec{Kind: session.Shell}, "echo $0; exit 5\n")
-	a := w.agent.accounts.current()
+	a := w.agent.account()
 	if want := "-" + filepath.Base(a.Shell); !strings.HasSuffix(got.stdout, want+"\n") || got.exit.Status != 5 {
 		t.Errorf("got %+v, want $0 %s", got, want)
 	}
@@ -79,11 +79,7 @@ func TestLoginShell(t *testing.T) {
 func TestProgramsSurroundings(t *testing.T) {
 	closeOnExec() // as Main does: what the test was started with is not the agent's
 	w := newWorld(t)
-	a := w.agent.accounts.current()
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	a := w.agent.account()
 	t.Setenv("FAKESSH_LEAK", "1")
 	got := w.run(sh(`pwd; umask; echo "$USER:$LOGNAME:$HOME:$SHELL:$FAKESSH_LEAK"; ps -o sid= -p $$ | tr -d ' '; echo $$; ls -l /proc/self/fd | wc -l; readlink /proc/self/fd/0 | cut -c1-4`), "")
 	lines := strings.Split(strings.TrimSpace(got.stdout), "\n")
