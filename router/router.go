@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -170,7 +171,7 @@ func (r *Router) attach(l *Link) (*Context, error) {
 		return nil, ErrClosed
 	case l.parent && r.parent != nil:
 		return nil, errors.New("add link to context " + l.remote.String() + ": there is a parent already")
-	case l.remote == r.cfg.ID, !l.parent && r.routes[l.remote] != nil:
+	case l.remote == r.cfg.ID, !l.parent && (r.routes[l.remote] != nil || hasAuthority(l.remote, r.cfg.ID, r.cfg.ParentIDs)):
 		return nil, errors.New("add link to context " + l.remote.String() + ": the id is taken")
 	}
 	r.wg.Add(2)
@@ -215,7 +216,7 @@ func (r *Router) Links() []LinkStats {
 		s.Streams, s.SmoothedRTT = r.linkStreams(l)
 		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b LinkStats) int { return int(int64(a.Remote) - int64(b.Remote)) })
+	slices.SortFunc(all, func(a, b LinkStats) int { return cmp.Compare(a.Remote, b.Remote) })
 	return all
 }
 
