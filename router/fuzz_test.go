@@ -96,7 +96,9 @@ func fuzzHandle(f *testing.F, handle uint32, seeds ...string) {
 	})
 }
 
-func FuzzAddRoute(f *testing.F) { fuzzHandle(f, 103, "3:E", "3", "0:x", "1", ":", "4294967295:name", "\xff") }
+func FuzzAddRoute(f *testing.F) {
+	fuzzHandle(f, 103, "3:E", "3", "0:x", "1", ":", "4294967295:name", "\xff")
+}
 
 func FuzzDelRoute(f *testing.F) { fuzzHandle(f, 104, "3", "2", "0", "x:y") }
 
