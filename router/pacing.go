@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,16 +11,17 @@ import (
 // does not stand in the buffers of a transport, where the scheduler cannot let a keystroke pass it.
 //
 // It acts only on a standing queue, found as CoDel finds one (RFC 8289): the smallest round trip within an interval
-// stays above the smallest ever by more than a target. Then the path is full, and what it delivered in the interval is
-// what it can carry, as in BBR; the cap becomes that rate times the smallest round trip and a little. Without a queue a cap
-// that was reached doubles, until there is none again. So a path that is only slow because processes wait for
-// a processor is not held back: some round trip in an interval is always fast there.
+// stays above the smallest ever by more than a target. Then the path is full, and the most it delivered in one of the last
+// intervals is what it can carry, as in BBR; the cap becomes that rate times the smallest round trip and a little. Without a
+// queue a cap that was reached doubles, until there is none again. So a path that is only slow because processes wait
+// for a processor is not held back: some round trip in an interval is always fast there.
 const (
 	freeFlight   = 64 << 10 // what a stream may have on the way uncounted; not less than ackEvery, or a sender could wait for ever
 	minCap       = 64 << 10 // beyond that
 	noCap        = 1 << 40
 	paceInterval = 100 * time.Millisecond
-	queueTarget  = 10 * time.Millisecond
+	queueTarget  = 20 * time.Millisecond
+	rateMemory   = 10               // intervals
 	baseAge      = 10 * time.Second // after that the smallest round trip is measured anew,
 	floorAge     = time.Second      // and sooner when it holds bulk back to the utmost: it may be wrong
 )
@@ -41,7 +43,9 @@ type pacer struct {
 	movers    map[Handle]struct{} // streams of which something has arrived
 	limited   bool                // somebody had to wait for the cap
 	within    bool                // it began within the cap
-	futile    int                 // intervals in a row within the cap that did not make the round trip shorter
+	rates     [rateMemory]float64 // bytes per second, in the last intervals
+	interval  int
+	futile    int // intervals in a row within the cap that did not make the round trip shorter
 }
 
 func excess(flight int64) int64 { return max(0, flight-freeFlight) }
@@ -146,7 +150,9 @@ func (p *pacer) judge(took time.Duration, now time.Time) {
 		p.draining, p.settling = false, p.draining
 		return
 	}
-	perSecond := float64(p.delivered) / took.Seconds()
+	p.rates[p.interval%rateMemory] = float64(p.delivered) / took.Seconds()
+	p.interval++
+	perSecond := slices.Max(p.rates[:])
 	uncounted := float64(len(p.movers)*freeFlight + minCap) // what is on the way whatever the cap
 	queue := p.least - p.base
 	switch {
