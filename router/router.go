@@ -252,7 +252,9 @@ func (r *Router) Routes() map[ContextID]ContextID {
 func (r *Router) Shutdown(ctx context.Context) error {
 	r.calls.stop()
 	left := r.shutChildren(ctx)
-	r.Close()
+	if err := r.Close(); err != nil {
+		return err
+	}
 	if left > 0 {
 		return errors.New("shut down: " + strconv.Itoa(left) + " children had not ended: " + context.Cause(ctx).Error())
 	}
