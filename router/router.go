@@ -36,9 +36,11 @@ type Config struct {
 	// MaxMessage bounds a payload, bytes. 0 means 128 MiB in a master and 1 MiB elsewhere:
 	// what a parent accepts of a child unless told otherwise.
 	MaxMessage int
-	// StreamMemory is the budget that all receive windows of this process share, bytes. 0 means 64 MiB.
+	// StreamMemory is the budget that all receive windows share, bytes: what they grow by beyond the first 256 KiB of
+	// each stream, and what is unread before all of them shrink. 0 means 64 MiB.
 	StreamMemory int64
-	// NoPacing lets bulk fill every buffer on the way, up to its windows.
+	// NoPacing lets bulk stand in the buffers of transports, up to its windows. Otherwise what is on its way to a context
+	// is held near what the path delivers in one round trip.
 	NoPacing bool
 	Log      LogFunc // nil discards
 	// ForwardedLog, in a master, takes the log records of contexts below. It must not block, and its texts
