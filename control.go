@@ -223,6 +223,10 @@ func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r 
 	var err error
 	switch r.Invocation.Op {
 	case session.OpSession, session.OpDial, session.OpHold, session.OpRun:
+		// A run without a destination is about no target yet: each of its invocations is authorized by itself.
+		if r.Invocation.Op == session.OpRun && r.Invocation.Dest == "" {
+			break
+		}
 		if a.Dest, err = s.destination(r.Invocation); err != nil {
 			_ = conn.SendError(err)
 			return err
@@ -241,6 +245,8 @@ func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r 
 		return conn.ServeDial(ctx, r.Files, func(ctx context.Context) (*router.Stream, func(), error) {
 			return s.startDial(ctx, a, r.Invocation)
 		})
+	case session.OpRun:
+		return s.run(ctx, conn, r, a)
 	case session.OpHold:
 		return conn.ServeHold(ctx, func(ctx context.Context) (func(), error) {
 			lease, err := s.connect(ctx, a, r.Invocation)
