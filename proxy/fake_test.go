@@ -417,9 +417,13 @@ func (g *gateway) ssh(args ...string) *exec.Cmd {
 	return tool(g.t, "ssh", append([]string{"-F", filepath.Join(g.dir, "config")}, args...)...)
 }
 
-// tool prepares a run of a program that has to be there; a machine without it skips the test, except where CI is set.
+// tool prepares a run of a program that has to be there; a machine without it skips the test, except where CI is set. Short
+// runs need nothing but Go.
 func tool(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("%s is not run in short mode", name)
+	}
 	path, err := exec.LookPath(name)
 	if err != nil {
 		if os.Getenv("CI") != "" {

@@ -77,7 +77,7 @@ func (d *dispatcher) init(r *Router) {
 }
 
 func (d *dispatcher) listen() {
-	d.r.AddHandler(HandleCallFunction, d.arrive, HandleOptions{Policy: d.r.HasParentAuthority, Overwrite: true})
+	d.r.handles.set(HandleCallFunction, d.arrive, HandleOptions{Policy: d.r.HasParentAuthority})
 }
 
 // stop refuses calls from now on; those that run or wait go on.
@@ -207,7 +207,7 @@ func (d *dispatcher) advanceLocked(ch *chain, done *Call) {
 
 // serve runs one call and answers it.
 func (d *dispatcher) serve(c *Call) {
-	if forgetName == c.key() {
+	if c.key() == forgetChain {
 		d.forget(c)
 		d.answer(c.Msg, nil, nil)
 		return
@@ -220,10 +220,10 @@ func (d *dispatcher) serve(c *Call) {
 	}
 	d.mu.Unlock()
 	switch {
+	case fn == nil: // no chain remembers this
+		d.answer(c.Msg, nil, &CallError{Type: "fakessh.router.NotFound", Text: "no function " + c.key()})
 	case failed != nil:
 		d.answer(c.Msg, nil, failed)
-	case fn == nil:
-		d.answer(c.Msg, nil, &CallError{Type: "fakessh.router.NotFound", Text: "no function " + c.key()})
 	default:
 		d.invoke(c, fn)
 	}
@@ -280,9 +280,7 @@ func (d *dispatcher) answer(m *Message, result *Message, ce *CallError) {
 	case result != nil:
 		v = result
 	}
-	if err := m.Reply(v); err != nil { // cannot be: text and None always encode
-		d.r.log(LevelError, "call not answered", "err", err.Error())
-	}
+	d.r.reply(m, v)
 }
 
 // failLocked remembers the first error of a chain; the oldest are forgotten when there are too many.
@@ -315,9 +313,6 @@ func (d *dispatcher) forget(c *Call) {
 
 var errBadCall = errors.New("malformed call")
 
-// forgetName is the key of forgetChain.
-const forgetName = forgetChain
-
 // parse reads the 6-tuple.
 func (d *dispatcher) parse(m *Message) (*Call, error) {
 	v, err := m.Value()
@@ -341,7 +336,7 @@ func (d *dispatcher) parse(m *Message) (*Call, error) {
 	if c.Kwargs == nil {
 		c.Kwargs = pickle.NewDict()
 	}
-	if c.key() == forgetName && len(args) == 1 {
+	if c.key() == forgetChain && len(args) == 1 {
 		c.chain, _ = args[0].(string)
 	}
 	return c, nil

@@ -38,6 +38,7 @@ type Link struct {
 	cause     error                  // why the link ends; the first one counts
 	flush     *time.Timer            // set by finish
 	logged    int                    // records in this period
+	forwarded int                    // records of contexts behind the link in this period
 	logPeriod time.Time
 
 	closeOnce sync.Once
@@ -190,12 +191,29 @@ func (l *Link) takeEgress(id ContextID) bool {
 	return ok || l.egressAll
 }
 
+// mayLog counts a forwarded record, and says whether it is still one of those that a peer may have logged in this period.
+func (l *Link) mayLog() bool {
+	l.mu.Lock()
+	l.newPeriodLocked()
+	l.forwarded++
+	n := l.forwarded
+	l.mu.Unlock()
+	if n == forwardedBurst+1 {
+		l.logPeer(LevelWarn, "too many log records forwarded, some are dropped")
+	}
+	return n <= forwardedBurst
+}
+
+func (l *Link) newPeriodLocked() {
+	if now := time.Now(); now.Sub(l.logPeriod) >= peerLogPeriod {
+		l.logPeriod, l.logged, l.forwarded = now, 0, 0
+	}
+}
+
 // logPeer logs something that the peer can cause, at a bounded rate.
 func (l *Link) logPeer(level Level, msg string, attrs ...string) {
 	l.mu.Lock()
-	if now := time.Now(); now.Sub(l.logPeriod) >= peerLogPeriod {
-		l.logPeriod, l.logged = now, 0
-	}
+	l.newPeriodLocked()
 	l.logged++
 	ok := l.logged <= peerLogBurst
 	l.mu.Unlock()

@@ -165,10 +165,11 @@ func (r *Router) undeliverable(h *header, reason string, unreachable bool) {
 	}
 }
 
-// tell sends a control message to the neighbour itself, past the bound of the queue: these are few and small.
-func (r *Router) tell(l *Link, to Handle, payload []byte) error {
+// tell sends a control message to the neighbour itself, past the bound of the queue: these are few and small. A link that is
+// closed already needs no telling.
+func (r *Router) tell(l *Link, to Handle, payload []byte) {
 	h := header{magic: EncodingLegacy, dst: l.remote, src: r.cfg.ID, auth: r.cfg.ID, handle: to, length: uint32(len(payload))}
-	return l.q.push(flowKey{}, frame{buf: newFrame(&h, payload)}, false)
+	_ = l.q.push(flowKey{}, frame{buf: newFrame(&h, payload)}, false)
 }
 
 // announce tells the parent of a new context; r.mu is held.
@@ -187,6 +188,7 @@ func (r *Router) announce(id ContextID, name string) {
 var (
 	errRouteTaken  = errors.New("the id is taken")
 	errRouteUs     = errors.New("the id is ours or an ancestor's")
+	errRouteAbove  = errors.New("a parent announces nothing downward")
 	errRouteMany   = errors.New("too many contexts behind one link")
 	errRouteForged = errors.New("the id was not allocated there")
 )
@@ -289,7 +291,7 @@ func (r *Router) contextGone(via *Link, id ContextID, cause error) {
 		payload := []byte(id.String())
 		h.length = uint32(len(payload))
 		// What id sent before it went stands in other flows of the queue, and goes out first.
-		l.q.pushAfter(id, frame{buf: newFrame(&h, payload)})
+		_ = l.q.pushAfter(id, frame{buf: newFrame(&h, payload)})
 	}
 	r.mu.Lock()
 	c := r.contexts[id]

@@ -143,7 +143,7 @@ func (s *Select) take(src Source) (Event, bool) {
 	}
 	ev, ok := src.event()
 	if ok && s.oneshot {
-		s.Remove(src)
+		_ = s.Remove(src) // somebody else may have been faster
 	}
 	return ev, ok
 }
@@ -189,7 +189,7 @@ func SelectAll(ctx context.Context, receivers ...*Receiver) iter.Seq2[any, error
 // Close lets all members go and wakes everybody who waits, with ErrLatchClosed.
 func (s *Select) Close() {
 	for _, src := range s.members() {
-		s.Remove(src)
+		_ = s.Remove(src)
 	}
 	s.latch.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -24,6 +25,7 @@ type run struct {
 	outs   []outPipe // stdout and stderr, or the terminal's master alone
 	shims  *shims    // nil unless the session's programs have an ssh of ours
 	exit   session.Exit
+	grace  time.Duration
 }
 
 // outPipe is one of the program's outputs and its class in the stream.
@@ -54,7 +56,7 @@ func (a *Agent) launchWith(spec *session.Spec, s *router.Stream, h *shims) (*run
 	if spec.PTY != nil {
 		return a.launchTerminal(spec, s, h)
 	}
-	p, err := plan(a.accounts.current(), spec, "", h)
+	p, err := plan(a.account(), spec, "", h)
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +69,8 @@ func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream, h *shims) (
 		return nil, err
 	}
 	defer t.closeSlave()
-	r := &run{stream: s, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
-	p, err := plan(a.accounts.current(), spec, t.name, h)
+	r := &run{stream: s, grace: a.grace, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
+	p, err := plan(a.account(), spec, t.name, h)
 	if err == nil && p.refusal == "" {
 		_, _ = io.WriteString(t.slave, p.warning)
 		r.proc, err = p.start(a.reaper, []*os.File{t.slave, t.slave, t.slave}, true)
@@ -81,7 +83,7 @@ func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream, h *shims) (
 }
 
 func (a *Agent) launchPipes(p *program, s *router.Stream) (*run, error) {
-	r := &run{stream: s}
+	r := &run{stream: s, grace: a.grace}
 	if p.refusal != "" {
 		return r, r.refused(p)
 	}
@@ -190,15 +192,19 @@ func (r *run) serve() {
 // hangup ends what the program still runs.
 func (r *run) hangup() {
 	if r.proc != nil {
-		r.proc.hangup()
+		r.proc.hangup(r.grace)
 	}
 }
 
 // wait waits for the program itself.
 func (r *run) wait() {
-	if r.proc != nil {
-		<-r.proc.done
+	if r.proc == nil {
+		return
+	}
+	select {
+	case <-r.proc.done:
 		r.exit = exitOf(r.proc.status)
+	case <-r.proc.lost:
 	}
 }
 
