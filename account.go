@@ -3,6 +3,7 @@ package fakessh
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/methods"
@@ -37,6 +38,23 @@ func accountStep(target Target, account, become string, own session.Info) (s met
 		return becomeSpec(become, account), true, nil
 	}
 	return methods.Spec{}, false, &NoAccountError{Account: account, Target: target.String(), Own: own.User}
+}
+
+// account is the own account of the context at the end of c: the one that the method is told, or takes when it is told none.
+// "" when only the agent will know.
+func (c chain) account() string {
+	spec := c.last().spec
+	account, _ := spec.Params[accountParam].(string)
+	if m, ok := methods.Lookup(spec.Method); ok && account == "" {
+		i := slices.IndexFunc(m.Params, func(p methods.Param) bool { return p.Name == accountParam })
+		if i >= 0 {
+			account, _ = m.Params[i].Default.(string)
+		}
+	}
+	if checkAccount(account) != nil || all(account, isDigit) {
+		return "" // an id, or an account with a group
+	}
+	return account
 }
 
 // isNoAccount recognises setuid's word that there is no such account. An agent's word has lost its type on the way.

@@ -40,11 +40,14 @@ func (c chain) outer() chain { return c[:len(c)-1] }
 
 // nodeKey tells contexts apart. Two names with the same chain mean one context.
 type nodeKey struct {
-	// owner is whose credentials the chain was opened with: "" is the gateway's. Contexts opened with those of a user
-	// (a forwarded agent, a typed password) are that connection's alone.
+	// owner is whose credentials the chain was opened with. Contexts opened with those of a user (a forwarded agent, a typed
+	// password) are that connection's alone.
 	owner string
 	chain [sha256.Size]byte
 }
+
+// gatewayOwner is the owner of contexts that all users share.
+const gatewayOwner = ""
 
 // key is the key of c opened with the gateway's credentials.
 func (c chain) key() nodeKey {
@@ -52,7 +55,7 @@ func (c chain) key() nodeKey {
 	for _, s := range c {
 		hashSpec(h, s.spec)
 	}
-	return nodeKey{chain: [sha256.Size]byte(h.Sum(nil))}
+	return nodeKey{owner: gatewayOwner, chain: [sha256.Size]byte(h.Sum(nil))}
 }
 
 // hashSpec writes spec unambiguously: every text with its length, every value with its type. Secrets go into the hash only.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fakessh/bootstrap/agent/session"
@@ -175,6 +176,7 @@ func testTree(t *testing.T, hook func(ctx context.Context, via remote, s step) e
 		if err := tree.Close(); err != nil {
 			t.Error(err)
 		}
+		synctest.Wait() // those beneath a lost one follow it
 		if n := d.openRemotes(); n != 0 || !d.closed {
 			t.Errorf("%d contexts are left", n)
 		}

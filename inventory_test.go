@@ -186,18 +186,21 @@ func TestPlan(t *testing.T) {
 	ssh := func(params methods.Params) methods.Spec { return methods.Spec{Method: "ssh", Params: params} }
 	inv, err := newInventory(map[string]TargetConfig{
 		"jump": {Spec: ssh(methods.Params{"hostname": "jump.example.com", "port": int64(2200)})},
-		"web1": {Spec: ssh(methods.Params{"hostname": "::1"}), Via: "jump", Become: "sudo", Groups: []string{"prod", "web"}, Jump: "passthrough"},
+		"web1": {Spec: ssh(methods.Params{"hostname": "::1", "username": "deploy"}), Via: "jump", Become: "sudo", Groups: []string{"prod", "web"}, Jump: "passthrough"},
+		"ids":  {Spec: methods.Spec{Method: "docker", Params: methods.Params{"container": "x", "username": "1000:1000"}}},
 		"addr": {Spec: exec("x"), Address: "10.0.0.1:22", Jump: "deny"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct{ target, want string }{
-		{"local", "local [] [] terminate   "},
-		{"jump", "jump [] [] terminate jump.example.com:2200  "},
-		{"web1", "web1 [prod web] [] passthrough [::1]:22 jump sudo"},
-		{"web1+docker.x+sudo", "web1+docker.x+sudo [prod web] [docker sudo] terminate   "},
-		{"addr", "addr [] [] deny 10.0.0.1:22  "},
+		{"local", "local [] [] terminate    "},
+		{"jump", "jump [] [] terminate jump.example.com:2200   "},
+		{"web1", "web1 [prod web] [] passthrough [::1]:22 jump sudo deploy"},
+		{"web1+docker.x+sudo", "web1+docker.x+sudo [prod web] [docker sudo] terminate    root"},
+		{"web1+setuid.www", "web1+setuid.www [prod web] [setuid] terminate    www"},
+		{"addr", "addr [] [] deny 10.0.0.1:22   "},
+		{"ids", "ids [] [] terminate    "},
 		{"web1+telnet", `target "web1+telnet": "telnet": unknown method "telnet"`},
 		{"web2", `no target "web2"`},
 	}
@@ -207,7 +210,7 @@ func TestPlan(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		} else {
-			got = fmt.Sprintf("%s %v %v %s %s %s %s", p.Target, p.Groups, p.Hops, p.Jump, p.Address, p.Via, p.Become)
+			got = fmt.Sprintf("%s %v %v %s %s %s %s %s", p.Target, p.Groups, p.Hops, p.Jump, p.Address, p.Via, p.Become, p.Account)
 		}
 		if got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.target, got, tt.want)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,6 +36,9 @@ func TestMain(m *testing.M) {
 
 // withCache has the agents' image cached in a directory of the tests' own. (A program under the race detector otherwise takes a second to exit.)
 func withCache(run func() int) int {
+	if cache, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
+		_ = os.Setenv("GOCACHE", filepath.Join(cache, "go-build")) // shippedProgram's is where it was
+	}
 	dir, err := os.MkdirTemp("", "fakessh-test-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -46,14 +50,15 @@ func withCache(run func() int) int {
 	return run()
 }
 
-// realTree makes a tree of real contexts. When the test is over, no process of them may be left.
+// realTree makes a tree of real contexts. When the test is over, nothing of them may be left:
+// no process, goroutine or open file.
 func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tree {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts agents")
-	}
-	mark := "FAKESSH_TEST=" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	t.Setenv("FAKESSH_TEST", strings.TrimPrefix(mark, "FAKESSH_TEST="))
+	return treeWithImages(t, ownImages(t), targets)
+}
+
+func ownImages(t testing.TB) *bootstrap.Images {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +67,31 @@ func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tr
 	if err != nil {
 		t.Fatal(err)
 	}
+	return images
+}
+
+// shippedProgram builds it, which is a fraction of the test binary's size.
+func shippedProgram(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts agents")
+	}
+	path := filepath.Join(t.TempDir(), "fakessh")
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "fakessh/cmd/fakessh").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
+}
+
+func treeWithImages(t *testing.T, images *bootstrap.Images, targets map[string]fakessh.TargetConfig) *fakessh.Tree {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts agents")
+	}
+	mark := "FAKESSH_TEST=" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	t.Setenv("FAKESSH_TEST", strings.TrimPrefix(mark, "FAKESSH_TEST="))
+	goroutines, files := runtime.NumGoroutine(), openFiles()
 	tree, err := fakessh.NewTree(fakessh.Config{Targets: targets, Images: images})
 	if err != nil {
 		t.Fatal(err)
@@ -72,8 +102,15 @@ func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tr
 			t.Error(err)
 		}
 		eventually(t, "agents end", func() bool { return !anyAlive(nodes) && len(marked(mark)) == 0 })
+		eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+		eventually(t, "no file is left open", func() bool { return openFiles() <= files })
 	})
 	return tree
+}
+
+func openFiles() int {
+	files, _ := filepath.Glob("/proc/self/fd/*")
+	return len(files)
 }
 
 func anyAlive(nodes []fakessh.Node) bool {
@@ -329,6 +366,54 @@ func TestDialErrors(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		t.Log(err)
+	}
+}
+
+// A platform that the agent in between has no image for gets it from the gateway. (uname tells a lie; the image is our own.)
+func TestImageIsSentThroughAnAgent(t *testing.T) {
+	lie := t.TempDir()
+	if err := os.WriteFile(filepath.Join(lie, "uname"), []byte("#!/bin/sh\necho Linux riscv64\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	far := sh("one")
+	far.Spec.Params["command"] = []string{"env", "PATH=" + lie + ":" + os.Getenv("PATH"), "sh"}
+	program := shippedProgram(t)
+	images, err := bootstrap.NewImages(nil, program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := treeWithImages(t, images, map[string]fakessh.TargetConfig{"one": sh(""), "far": far})
+
+	_, err = tree.Connect(t.Context(), fakessh.Dest{Target: fakessh.Target{Name: "far"}})
+	if err == nil || !strings.Contains(err.Error(), "dial far via one: no image for linux/riscv64") {
+		t.Errorf("got %v", err)
+	}
+	if err := images.Add("linux/riscv64", program); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the failure is forgotten", func() bool { return len(tree.Nodes()) == 1 })
+	if got := run(t, lease(t, tree, "", "far"), "echo", "there"); got != "there" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A connection through an agent that comes up after everybody has gone is ended.
+func TestLateContextIsEnded(t *testing.T) {
+	slow := sh("one")
+	slow.Spec.Params["command"] = []string{"sh", "-c", "sleep 0.5; exec sh"}
+	tree := realTree(t, map[string]fakessh.TargetConfig{"one": sh(""), "slow": slow})
+	one := lease(t, tree, "", "one")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := tree.Connect(ctx, fakessh.Dest{Target: fakessh.Target{Name: "slow"}})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	children := func() string { return run(t, one, "sh", "-c", "cat /proc/$PPID/task/*/children") }
+	eventually(t, "it comes up", func() bool { return len(tree.Router().Routes()) == 2 })
+	eventually(t, "it is ended", func() bool { return len(tree.Router().Routes()) == 1 && len(strings.Fields(children())) == 1 })
+	if names := tree.Nodes(); len(names) != 1 {
+		t.Errorf("nodes %+v", names)
 	}
 }
 

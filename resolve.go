@@ -61,11 +61,12 @@ func (inv *inventory) plan(t Target) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := inv.chain(t); err != nil {
+	c, err := inv.chain(t)
+	if err != nil {
 		return nil, err
 	}
 	entry := inv.entries[t.Name]
-	p := &Plan{Target: t, Groups: slices.Clone(entry.Groups), Jump: "terminate", Become: inv.become(t)}
+	p := &Plan{Target: t, Groups: slices.Clone(entry.Groups), Jump: "terminate", Become: inv.become(t), Account: c.account()}
 	for _, h := range t.Hops {
 		p.Hops = append(p.Hops, h.Method)
 	}

@@ -32,7 +32,14 @@ type routerDialer struct {
 func newRouterDialer(images *bootstrap.Images, log *slog.Logger) *routerDialer {
 	d := &routerDialer{images: images, log: log}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.r = router.New(router.Config{Name: "gateway", Unidirectional: true, Log: routerLog(log)})
+	d.r = router.New(router.Config{
+		Name:           "gateway",
+		Unidirectional: true, // a hostile target reaches neither its siblings nor our functions
+		Log:            routerLog(log),
+		ForwardedLog: func(from router.ContextID, logger string, _ router.Level, text string) {
+			log.Debug("agent says", "node", from, "logger", oneLine(logger), "text", oneLine(text))
+		},
+	})
 	return d
 }
 
@@ -197,8 +204,9 @@ func (r *child) end(cause error) {
 		return
 	}
 	if r.via == nil {
-		_ = r.c.Disconnect(cause) // an error means that it is gone already
-		<-r.c.Done()
+		if r.c.Disconnect(cause) == nil { // else it is gone already
+			<-r.c.Done()
+		}
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)

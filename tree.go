@@ -1,6 +1,7 @@
 package fakessh
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -47,6 +48,9 @@ func NewTree(cfg Config) (*Tree, error) {
 	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Images == nil {
+		return nil, errors.New("tree: no images of the agent")
 	}
 	inv, err := newInventory(cfg.Targets)
 	if err != nil {
@@ -167,6 +171,7 @@ type Plan struct {
 	Address string   // of its real sshd, "host:port"; "" when it is not known
 	Via     Target   // where a passthrough is dialled from; its Name is "" for the gateway
 	Become  string
+	Account string // the target's own, as far as it is known without connecting; "" otherwise
 }
 
 // Plan resolves target and says what it means. Errors: those of Resolve, and *TargetError for hops that cannot be made.

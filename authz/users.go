@@ -142,16 +142,16 @@ func (u *Users) Lookup(key ssh.PublicKey, source netip.Addr, now time.Time) ([]S
 		return nil, fmt.Errorf("key %s is nobody's", ssh.FingerprintSHA256(key))
 	}
 	var subjects []Subject
-	var refusals []error
+	var refusals []string
 	for _, o := range owners {
 		if err := o.key.usable(source, now); err != nil {
-			refusals = append(refusals, fmt.Errorf("%s: %w (%s:%d)", o.principal, err, o.key.File, o.key.Line))
+			refusals = append(refusals, fmt.Sprintf("%s: %v (%s:%d)", o.principal, err, o.key.File, o.key.Line))
 		} else if n := len(subjects); n == 0 || subjects[n-1].Principal != o.principal {
 			subjects = append(subjects, u.subject(o.principal, ssh.FingerprintSHA256(key)))
 		}
 	}
 	if len(subjects) == 0 {
-		return nil, errors.Join(refusals...)
+		return nil, errors.New(strings.Join(refusals, "; "))
 	}
 	return subjects, nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // Image is one build of the shipped program. What Lookup returns may be read by anyone.
@@ -127,6 +128,27 @@ func (s *plain) open(img *Image, zipped bool) (io.ReadCloser, int64, error) {
 		return nil, 0, errors.New("image for " + string(img.Platform) + " has no gzip form")
 	}
 	return io.NopCloser(s.reader()), img.Size, nil
+}
+
+// dup returns another descriptor of the file. It shares the offset with the first, which nobody uses.
+func (s *plain) dup() (*os.File, error) {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	var dupErr error
+	err = raw.Control(func(own uintptr) {
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		if fd, dupErr = syscall.Dup(int(own)); dupErr == nil {
+			syscall.CloseOnExec(fd)
+		}
+	})
+	if err = errors.Join(err, dupErr); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), s.file.Name()), nil
 }
 
 // path is the file's own, or the process's executable's, while it still leads to the open file. The names

@@ -124,6 +124,15 @@ func TestAddedFileStaysWhatItWas(t *testing.T) {
 	if r := f.up(); r.Version != "echo-1" {
 		t.Errorf("%+v", r)
 	}
+	for range 2 { // the first leaves the second its file
+		open := must(im.Executable(Own()))
+		c := exec.Command("/proc/self/fd/3", "agent", "probe")
+		c.ExtraFiles = []*os.File{open}
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		open.Close()
+	}
 	extracted := must(im.Path(Own()))
 	if extracted == path || digestOf(must(os.ReadFile(extracted))) != digestOf(builds[0]) {
 		t.Errorf("path %q", extracted)

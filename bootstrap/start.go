@@ -138,7 +138,7 @@ func (h *handshake) run() (*Ready, error) {
 
 // direct waits for the ready line of an agent that was executed without a first stage.
 func (h *handshake) direct() (*Ready, error) {
-	at := progress{stage: stageReady, platform: Own(), cached: true}
+	at := progress{stage: stageReady, platform: Own()}
 	h.state.Store(&at)
 	m, err := h.next()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -184,6 +185,23 @@ func TestStreamIsTheCallersWhereNothingCameEarly(t *testing.T) {
 	}
 	if r.Stream != io.ReadWriter(near) || r.Caps != nil {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Without a first stage there is the agent's ready line only.
+func TestDirect(t *testing.T) {
+	r, err := against(t.Context(), tiny, Options{Direct: true}, says("noise\n"+marker+"ready 1 a\n"))
+	if err != nil || r.Platform != Own() || r.Version != "1" || r.Uploaded != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	_, err = against(t.Context(), tiny, Options{Direct: true}, says(marker+"hello Linux x86_64 need 9 raw\n"))
+	if e := stageError(t, err); e.Stage != "ready" || e.Cached {
+		t.Errorf("%+v", e)
+	}
+	cfg := Config{ID: 5, ParentIDs: []uint32{0}, RemoteName: "it's"}
+	argv := AgentArgv(cfg)
+	if got, err := ParseAgentArgs(argv[2:]); argv[1] != "agent" || err != nil || !reflect.DeepEqual(got, cfg) {
+		t.Errorf("%q: %+v, %v", argv, got, err)
 	}
 }
 

@@ -182,6 +182,23 @@ func (im *Images) Path(p Platform) (string, error) {
 	return img.path, nil
 }
 
+// Executable returns an open executable for p, to be executed through its descriptor. Unlike Path it stores nothing when
+// p was added as a file, even one without a name by now. The caller closes it.
+func (im *Images) Executable(p Platform) (*os.File, error) {
+	img, err := im.Lookup(p)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := img.source.(*plain); ok {
+		return s.dup()
+	}
+	path, err := im.Path(p)
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
 // Have makes a stored image with that digest known, if there is one.
 func (im *Images) Have(p Platform, digest string) bool {
 	if img, err := im.Lookup(p); err == nil && img.Digest == digest {

@@ -35,7 +35,7 @@ func TestFailuresAreOneClearLineAnd255(t *testing.T) {
 	}{
 		{"nosuch", []string{"nosuch"}},
 		{"down", []string{"dial down", "refused"}},
-		{"wrongkey", []string{"dial wrongkey", "ermission denied"}},
+		{"wrongkey", []string{"dial wrongkey", "Permission denied"}},
 		{"badsudo", []string{"dial badsudo", "password"}},
 		{"nodocker", []string{"dial nodocker", "/nonexistent/docker"}},
 		{"local+docker.nosuch", []string{"nosuch"}},
@@ -82,7 +82,7 @@ func TestChangedHostKey(t *testing.T) {
 // agentPIDs lists the processes of our agents that run as an account.
 func agentPIDs(t *testing.T, account string) []string {
 	t.Helper()
-	out, _ := exec.Command("pgrep", "-u", account, "-f", "^fakessh").Output()
+	out, _ := exec.Command("pgrep", "-u", account, "-f", "^[^ ]*fakessh[^ ]* agent ").Output()
 	return strings.Fields(string(out))
 }
 

@@ -56,7 +56,7 @@ func testMain(m *testing.M) int {
 	code := m.Run()
 	if code != 0 {
 		if log, err := os.ReadFile(b.Path("gateway.log")); err == nil {
-			fmt.Printf("--- gateway log, the end\n%s\n", log[max(0, len(log)-20000):])
+			fmt.Printf("--- gateway log, the end\n%s\n", log[max(0, len(log)-6000):])
 		}
 	}
 	return code

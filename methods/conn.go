@@ -15,7 +15,7 @@ import (
 // Conn is the link to a started agent: the bytes, and the tool behind them. Read and Write are as safe for concurrent use
 // as those of a net.Conn; Close may be called at any time and more than once.
 //
-// When the tool ends by itself, Read gives io.EOF only if it ended well and silently, else an *EOFError with its last words.
+// When the tool ends by itself, Read gives io.EOF only if it ended well, else an *EOFError with its last words.
 type Conn struct {
 	io.ReadWriteCloser
 	Ready *bootstrap.Ready
@@ -85,7 +85,7 @@ func (l *link) reason() error {
 	l.watch.wait(lastWordsWait)
 	status := l.proc.howEnded()
 	lines := l.watch.tail.since(from)
-	if len(lines) == 0 && (status == "" || status == "exit status 0") {
+	if status == "exit status 0" || status == "" && len(lines) == 0 {
 		return io.EOF
 	}
 	return l.diagnose(lines, status)

@@ -141,8 +141,7 @@ func launch(c command) (*process, error) {
 
 // boot brings the agent up behind the running tool.
 func (a *attempt) boot(ctx context.Context, p *process, w *watcher, typed string) (*bootstrap.Ready, error) {
-	var rw io.ReadWriteCloser = p.link
-	pty := p.words == nil
+	rw, pty := p.link, p.words == nil
 	if pty {
 		rw = tap{p.link, w}
 	}

@@ -120,7 +120,8 @@ func (m *Method) values(p Params) (values, error) {
 func (m *Method) complete(v values) error {
 	for _, list := range [][]Param{m.Params, commonParams} {
 		for _, p := range list {
-			if x, ok := v[p.Name]; ok && !(p.Required && isEmpty(x)) {
+			x, ok := v[p.Name]
+			if ok && (!p.Required || !isEmpty(x)) {
 				continue
 			}
 			if p.Required {

@@ -20,8 +20,12 @@ type rule struct {
 	act func(v values, text string, sent bool) (string, error)
 }
 
-// maxLine bounds what is kept of one line, bytes: far more than any prompt has.
-const maxLine = 4096
+// maxLine bounds what is kept of one line, bytes: its first lineHead, which say what it is about, and the end, which
+// may be a prompt.
+const (
+	maxLine  = 4096
+	lineHead = 1024
+)
 
 // matcher watches what a tool prints. A prompt counts once, however its bytes arrive: what has been answered is
 // forgotten. It is not for concurrent use.
@@ -30,7 +34,7 @@ type matcher struct {
 	v     values
 	line  func(string) // takes each whole line
 
-	partial []byte // the unfinished line, its last maxLine bytes
+	partial []byte // the unfinished line, at most maxLine bytes of it
 	sent    bool
 }
 
@@ -54,9 +58,9 @@ func (m *matcher) feed(p []byte) (reply []byte, err error) {
 }
 
 func (m *matcher) grow(p []byte) {
-	m.partial = append(m.partial, p[max(0, len(p)-maxLine):]...)
+	m.partial = append(m.partial, p...)
 	if over := len(m.partial) - maxLine; over > 0 {
-		m.partial = append(m.partial[:0], m.partial[over:]...)
+		m.partial = append(m.partial[:lineHead], m.partial[lineHead+over:]...)
 	}
 }
 

@@ -21,10 +21,6 @@ func hear(m *matcher, pieces ...string) (typed []string, err error) {
 	return typed, m.finish()
 }
 
-func sshMatcher(v values) *matcher {
-	return &matcher{rules: sshRules, v: v, line: func(string) {}}
-}
-
 func TestPrompts(t *testing.T) {
 	hush := values{"password": Secret("hush")}
 	for _, c := range []struct {
@@ -71,19 +67,24 @@ func TestPrompts(t *testing.T) {
 	}
 }
 
-// However long a line is, its end can be a prompt, and little of it is kept.
+// However long a line is, its end can be a prompt, and little of it is kept: that, and how it began.
 func TestPromptAfterALongLine(t *testing.T) {
-	m := sshMatcher(values{"password": Secret("hush")})
+	var line string
+	m := &matcher{rules: sshRules, v: values{"password": Secret("hush")}, line: func(s string) { line = s }}
 	for range 100 {
 		if reply, err := m.feed(make([]byte, 10000)); reply != nil || err != nil {
 			t.Fatal(reply, err)
 		}
 	}
-	if len(m.partial) > maxLine || cap(m.partial) > 4*maxLine {
+	if len(m.partial) > maxLine || cap(m.partial) > 8*maxLine {
 		t.Errorf("%d bytes are kept, room for %d", len(m.partial), cap(m.partial))
 	}
 	if reply, err := m.feed([]byte("password: ")); string(reply) != "hush\n" || err != nil {
 		t.Error(reply, err)
+	}
+	long := strings.Repeat("x", 10*maxLine)
+	if _, err := hear(m, "\nfirst "+long[:5], long, "last\n"); err != nil || !strings.HasPrefix(line, "first x") || !strings.HasSuffix(line, "xlast") || len(line) != maxLine {
+		t.Errorf("%d bytes are kept of a line: %.10q…", len(line), line)
 	}
 }
 

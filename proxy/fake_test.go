@@ -210,16 +210,30 @@ func (s *localSession) Close() error {
 
 // fakeAuth knows keys by their wire form.
 type fakeAuth struct {
+	mu    sync.Mutex
 	keys  map[string][]string // marshalled key → principals
 	names map[string][]string
 }
 
 func (a *fakeAuth) Subjects(key gossh.PublicKey, _ net.Addr) []authz.Subject {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var subjects []authz.Subject
 	for _, p := range a.keys[string(key.Marshal())] {
 		subjects = append(subjects, authz.Subject{Principal: p, KeyID: gossh.FingerprintSHA256(key)})
 	}
 	return subjects
+}
+
+func (a *fakeAuth) add(key gossh.PublicKey, principal string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keys[string(key.Marshal())] = []string{principal}
+}
+
+func parseLine(line string) (gossh.PublicKey, error) {
+	key, _, _, _, err := gossh.ParseAuthorizedKey([]byte(line))
+	return key, err
 }
 
 func (a *fakeAuth) LoginNames(principal string) []string { return a.names[principal] }

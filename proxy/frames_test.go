@@ -124,6 +124,10 @@ func tcpPair(t *testing.T) (client, server net.Conn) {
 	if server, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		client.Close()
+		server.Close()
+	})
 	return client, server
 }
 

@@ -238,10 +238,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.busy.wait(ctx)
 	if err != nil {
 		s.stopNow(errShutdown)
-		late, cancel := context.WithTimeout(context.Background(), lastWords)
-		defer cancel()
-		_ = s.busy.wait(late) // those who do not read their last words go without
 	}
+	// Clients that have nothing left to do leave by themselves; those who do not read their last words go without.
+	late, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	_ = s.running.wait(late)
 	return errors.Join(err, s.Close())
 }
 

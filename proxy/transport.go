@@ -18,6 +18,8 @@ type transport struct {
 	pending  chan readResult // a read that peekMore gave up waiting for
 	quick    int             // bytes yet to be read with quick acknowledgement
 	lastRead atomic.Int64    // unix nanoseconds
+	in       batchReader
+	out      *batchWriter
 }
 
 type readResult struct {
@@ -35,7 +37,8 @@ var (
 
 // newTransport takes over nc. Its handshake has to be over within grace.
 func newTransport(nc net.Conn, grace time.Duration) *transport {
-	t := &transport{Conn: nc, quick: quickBytes}
+	t := &transport{Conn: nc, quick: quickBytes, out: newBatchWriter(nc)}
+	t.in.r = rawReader{t}
 	t.lastRead.Store(time.Now().UnixNano())
 	t.Conn.SetDeadline(time.Now().Add(grace))
 	quickAck(nc)
@@ -104,8 +107,13 @@ func (t *transport) Read(p []byte) (int, error) {
 		}
 		return n, nil
 	}
-	return t.receive(p)
+	return t.in.Read(p)
 }
+
+// rawReader reads from the connection itself.
+type rawReader struct{ *transport }
+
+func (r rawReader) Read(p []byte) (int, error) { return r.receive(p) }
 
 func (t *transport) receive(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
@@ -125,7 +133,13 @@ func (t *transport) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 	}
-	return t.Conn.Write(p)
+	return t.out.Write(p)
+}
+
+// Close sends what has been written, if the client takes it, and closes the connection.
+func (t *transport) Close() error {
+	t.out.drain()
+	return t.Conn.Close()
 }
 
 // idle is how long nothing has come from the client.

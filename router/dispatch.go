@@ -153,14 +153,28 @@ func (d *dispatcher) chainLocked(c *Call) *chain {
 	return d.chains[k]
 }
 
-// run serves c and then whatever else is ready.
+// run serves c and then whatever else is ready. A function may end the goroutine by runtime.Goexit: then its call is
+// answered all the same, and another goroutine goes on.
 func (d *dispatcher) run(c *Call) {
-	defer d.r.wg.Done()
+	defer func() {
+		if c == nil {
+			d.r.wg.Done()
+			return
+		}
+		d.conclude(c, nil, errGone)
+		if c = d.next(c); c == nil {
+			d.r.wg.Done()
+			return
+		}
+		go d.run(c) // ends as this one should have
+	}()
 	for c != nil {
 		d.serve(c)
 		c = d.next(c)
 	}
 }
+
+var errGone = &CallError{Type: "fakessh.router.Panic", Text: "the function ended without returning"}
 
 // next takes the finished call off and picks another. The chain's next goes to the end of the line.
 func (d *dispatcher) next(done *Call) *Call {
@@ -217,10 +231,24 @@ func (d *dispatcher) serve(c *Call) {
 
 func (d *dispatcher) invoke(c *Call, fn CallFunc) {
 	ctx, cancel := context.WithCancelCause(d.r.ctx)
-	stop := d.r.Context(c.Msg.Src).whenLost(cancel)
+	defer cancel(nil)
+	defer d.r.Context(c.Msg.Src).whenLost(cancel)()
 	v, err := callSafely(ctx, c, fn)
-	stop()
-	cancel(nil)
+	d.conclude(c, v, err)
+}
+
+// callSafely runs fn; a panic is an error too.
+func callSafely(ctx context.Context, c *Call, fn CallFunc) (v any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &CallError{Type: "fakessh.router.Panic", Text: panicText(p), Trace: string(debug.Stack())}
+		}
+	}()
+	return fn(ctx, c)
+}
+
+// conclude answers the call with what its function has come to.
+func (d *dispatcher) conclude(c *Call, v any, err error) {
 	var answer *Message
 	if err == nil {
 		answer, err = NewMessage(0, 0, c.streamResult(v))
@@ -238,17 +266,6 @@ func (d *dispatcher) invoke(c *Call, fn CallFunc) {
 		d.r.log(LevelError, "No-reply function call failed: "+ce.Error(), "function", c.key())
 	}
 	d.answer(c.Msg, nil, ce)
-}
-
-// callSafely runs fn; a panic, and runtime.Goexit, are errors too.
-func callSafely(ctx context.Context, c *Call, fn CallFunc) (v any, err error) {
-	err = &CallError{Type: "fakessh.router.Panic", Text: "the function ended without returning"}
-	defer func() {
-		if p := recover(); p != nil {
-			err = &CallError{Type: "fakessh.router.Panic", Text: panicText(p), Trace: string(debug.Stack())}
-		}
-	}()
-	return fn(ctx, c)
 }
 
 // answer sends the result, or the error, if anybody wants it.

@@ -114,11 +114,16 @@ func (l *Link) writeLoop() {
 	defer l.r.wg.Done()
 	w := newBatchWriter(l.rwc)
 	var frames []frame
+	batch := writeBatch
 	for ok := true; ok; {
-		if frames, ok = l.q.pop(writeBatch, frames[:0]); !ok {
+		if frames, ok = l.q.pop(batch, frames[:0]); !ok {
 			break
 		}
+		start := time.Now()
 		n, err := w.write(frames)
+		if batch = writeBatch; time.Since(start) > slowWrite {
+			batch = slowBatch
+		}
 		l.bytesOut.Add(uint64(n))
 		l.framesOut.Add(uint64(len(frames)))
 		for i := range frames {
@@ -205,6 +210,7 @@ type frameReader struct {
 	max    int
 	buf    []byte
 	lo, hi int
+	idle   int // reads that needed little of the buffer
 }
 
 // next reads one frame into h and a buffer that the caller has to put back or hand on.
@@ -261,18 +267,13 @@ func (f *frameReader) more(rest []byte) (int, error) {
 
 // fill makes one read. What is unread is shorter than a header when it is called, or empty.
 func (f *frameReader) fill() error {
-	full := f.hi == len(f.buf)
-	if full && len(f.buf) < readBuffer {
-		bigger := make([]byte, max(readStart, 4*len(f.buf)))
-		f.hi = copy(bigger, f.buf[f.lo:f.hi])
-		f.buf, f.lo = bigger, 0
-	} else if f.lo > 0 {
-		f.hi = copy(f.buf, f.buf[f.lo:f.hi])
-		f.lo = 0
-	}
+	f.resize()
 	for range 100 {
 		n, err := f.r.Read(f.buf[f.hi:])
 		f.hi += n
+		if f.idle++; n >= len(f.buf)/4 {
+			f.idle = 0
+		}
 		if n > 0 {
 			return nil
 		}
@@ -281,6 +282,23 @@ func (f *frameReader) fill() error {
 		}
 	}
 	return io.ErrNoProgress
+}
+
+// resize moves what is unread to the front of the buffer: of a longer one when the last read has filled it, of a shorter one
+// when that would have been enough for long.
+func (f *frameReader) resize() {
+	buf := f.buf
+	switch {
+	case f.hi == len(buf) && len(buf) < readBuffer:
+		buf = make([]byte, max(readStart, 4*len(buf)))
+	case f.idle >= readIdle && len(buf) > readStart:
+		buf = make([]byte, len(buf)/4)
+	case f.lo == 0:
+		return
+	}
+	f.hi = copy(buf, f.buf[f.lo:f.hi])
+	f.buf, f.lo = buf, 0
+	f.idle %= readIdle
 }
 
 // sizeError ends a link whose peer announced more than is allowed. It matches ErrTooLarge.

@@ -7,7 +7,7 @@ import (
 
 // Frames live in buffers of a few sizes. Whoever gets one puts it back or hands it on, never both.
 // sync.Pool bounds what idles: it holds no more than was in use, and gives that to the collector.
-var classSizes = [...]int{128, 512, 2 << 10, 8 << 10, 40 << 10, 128 << 10}
+var classSizes = [...]int{128, 512, 2 << 10, 8 << 10, 18 << 10, 40 << 10, 128 << 10}
 
 // classes hold pointers to the first byte, because a slice in an interface would be an allocation.
 var classes [len(classSizes)]sync.Pool

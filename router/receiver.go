@@ -59,13 +59,14 @@ func (rcv *Receiver) arrive(m *Message) {
 		m.r.logMessage(m, LevelWarn, "receiver is full, closed")
 		return
 	}
-	if rcv.latch.Put(m) != nil {
-		return
+	if rcv.latch.Put(m) == nil {
+		rcv.tell()
 	}
-	rcv.mu.Lock()
-	s := rcv.notify
-	rcv.mu.Unlock()
-	if s != nil {
+}
+
+// tell lets the Select know that there is something to get.
+func (rcv *Receiver) tell() {
+	if s := rcv.owner(); s != nil {
 		s.put(rcv)
 	}
 }
@@ -146,6 +147,7 @@ func (rcv *Receiver) close(err error) {
 	if first {
 		rcv.r.RemoveHandler(rcv.handle) // gone already after the respondent's loss
 		rcv.latch.Close()
+		rcv.tell()
 	}
 }
 

@@ -84,9 +84,6 @@ func (r *Router) pass(p *paths, h *header, buf []byte) {
 		putBuf(buf)
 		r.undeliverable(h, reasonTooLarge(p.out.max), true)
 	default:
-		if p.out.q.queued() >= linkQueue {
-			p.out.logPeer(LevelWarn, "queue is full, a feeder has to wait", "feeder", describe(p.in.remote, p.in.name))
-		}
 		if r.send(p.out, h, buf, true) != nil {
 			r.undeliverable(h, reasonNoRoute(h.dst, r.cfg.ID), true)
 		}

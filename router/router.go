@@ -122,7 +122,11 @@ type LinkConfig struct {
 // loss of all contexts behind the link. Close has to wake a blocked Read and Write.
 func (r *Router) AddLink(rwc io.ReadWriteCloser, cfg LinkConfig) (*Context, error) {
 	l := r.newLink(rwc, cfg)
-	c, err := r.attach(l)
+	var c *Context
+	err := errSmallLink
+	if l.max >= minMessage {
+		c, err = r.attach(l)
+	}
 	if err != nil {
 		l.q.close()
 		rwc.Close()
@@ -132,6 +136,8 @@ func (r *Router) AddLink(rwc io.ReadWriteCloser, cfg LinkConfig) (*Context, erro
 	go l.writeLoop() // ends when l.q is closed; Close waits for it
 	return c, nil
 }
+
+var errSmallLink = errors.New("add link: a message limit below 64 KiB")
 
 func (r *Router) newLink(rwc io.ReadWriteCloser, cfg LinkConfig) *Link {
 	l := &Link{
@@ -146,6 +152,9 @@ func (r *Router) newLink(rwc io.ReadWriteCloser, cfg LinkConfig) *Link {
 		l.max = childMessage
 	}
 	l.max = min(l.max, r.cfg.MaxMessage)
+	l.q.stalled = func(queued int64) {
+		l.logPeer(LevelWarn, "queue is full, its feeders have to wait", "queued", strconv.FormatInt(queued, 10))
+	}
 	l.privileged = cfg.Parent || slices.Contains(r.cfg.ParentIDs, cfg.Remote) ||
 		cfg.Auth != nil && hasAuthority(*cfg.Auth, r.cfg.ID, r.cfg.ParentIDs)
 	l.old.Store(cfg.OldPeer)

@@ -250,7 +250,14 @@ func (rcv *Receiver) setOwner(from, to *Select) bool {
 	return true
 }
 
-func (rcv *Receiver) waiting() int { return rcv.latch.Len() }
+func (rcv *Receiver) waiting() int {
+	rcv.mu.Lock()
+	defer rcv.mu.Unlock()
+	if rcv.err != nil { // its being closed is an event too
+		return 1
+	}
+	return rcv.latch.Len()
+}
 
 func (rcv *Receiver) event() (Event, bool) {
 	m, ok, err := rcv.Try()

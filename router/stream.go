@@ -63,6 +63,7 @@ type Stream struct {
 	itemBytes  int
 	send       sendWindow
 	marks      sendMarks
+	blockedAt  int64 // the limit of which the peer has been told that it is reached
 	gotEOF     bool
 	sentEOF    bool
 	creditDue  bool  // a CREDIT waits for room in the queue

@@ -231,6 +231,8 @@ func (s *Stream) payloadLocked(buf []byte) (wake []func()) {
 		s.resetByPeerLocked(cutReason(string(payload[1:])))
 	case kindControl:
 		why = s.itemLocked(payload)
+	case kindBlocked:
+		s.recv.blocked = true
 	}
 	if buf != nil {
 		putBuf(buf)

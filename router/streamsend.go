@@ -56,7 +56,10 @@ func (s *Stream) awaitRoomLocked(n int) (int, error) {
 			return 0, err
 		}
 		k := s.send.room(n)
-		if k > 0 && s.admitLocked(k) && s.link.q.room(s.flow(), flowLimit, s.wakeFn) {
+		switch {
+		case k == 0:
+			s.sayBlockedLocked()
+		case s.admitLocked(k) && s.link.q.room(s.flow(), flowLimit, s.wakeFn):
 			return k, nil
 		}
 		s.canWrite.Wait()
@@ -65,6 +68,14 @@ func (s *Stream) awaitRoomLocked(n int) (int, error) {
 
 func (s *Stream) admitLocked(n int) bool {
 	return s.pace == nil || s.pace.admit(s.send.flight(), n, s.wakeFn)
+}
+
+// sayBlockedLocked tells the peer, once per limit, that its window is what holds this end back.
+func (s *Stream) sayBlockedLocked() {
+	if s.blockedAt != s.send.allowed {
+		s.blockedAt = s.send.allowed
+		s.pushLocked(newStreamFrame(kindBlocked, 0))
+	}
 }
 
 // sendErrLocked is why nothing can be sent; nil if it can.

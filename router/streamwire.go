@@ -18,6 +18,7 @@ const (
 	kindControl  kind = 5 // an out-of-band item
 
 	kindOptional kind = 0x80 // from here on a receiver ignores what it does not know
+	kindBlocked  kind = 0x80 // the sender waits for credit
 )
 
 // Limits of stream frames (docs/protocol.md section 2.2).

@@ -6,11 +6,15 @@ import "time"
 const (
 	readBuffer  = 256 << 10 // bytes asked of a link at once
 	writeBatch  = 256 << 10 // bytes given to a link at once
-	smallFrame  = 4 << 10   // frames up to this are copied together; longer ones are written from where they are
-	linkQueue   = 64 << 20  // bytes that wait for a link before its feeders do
-	readStart   = 16 << 10  // the first size of a link's read buffer; it grows when filled
-	directRead  = 64 << 10  // a payload's missing rest from this size on is read to where it belongs
-	trustedSize = 1 << 20   // payloads up to this get their buffer at once; longer ones as they arrive
+	slowBatch   = 64 << 10  // the same while writes take longer than slowWrite: less stands before what is urgent
+	slowWrite   = time.Millisecond
+	smallFrame  = 4 << 10  // frames up to this are copied together; longer ones are written from where they are
+	linkQueue   = 64 << 20 // bytes that wait for a link before its feeders do
+	readIdle    = 1 << 10  // reads, in a row that a quarter of the buffer would have been enough for, before it shrinks
+	readStart   = 16 << 10 // the first size of a link's read buffer; it grows when filled
+	minMessage  = 64 << 10 // a link that takes less could not carry streams
+	directRead  = 64 << 10 // a payload's missing rest from this size on is read to where it belongs
+	trustedSize = 1 << 20  // payloads up to this get their buffer at once; longer ones as they arrive
 
 	drainGrace    = 250 * time.Millisecond // after a failed write, how long silence lasts before the link is closed
 	flushTime     = 250 * time.Millisecond // for what is queued when a link is closed on purpose
@@ -18,7 +22,7 @@ const (
 	peerLogPeriod = time.Second            // a peer can cause peerLogBurst log records in this time
 	peerLogBurst  = 10
 
-	maxRoutes     = 1 << 16  // contexts a child may announce
+	maxRoutes     = 1 << 14  // contexts a child may announce
 	maxEgress     = 1 << 14  // destinations remembered per link; beyond, it hears of every loss
 	maxBlocks     = 1 << 10  // id blocks a child's link may be granted
 	maxCalls      = 512      // functions running at once

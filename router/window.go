@@ -58,7 +58,7 @@ func (w *sendWindow) credit(received, allowed uint64) bool {
 }
 
 // recvWindow is what this end lets the peer send. Its size follows the reader: it grows while the reader keeps up and the
-// window is what holds the sender back, and shrinks while the reader leaves half of it unread.
+// sender waits for credit, and shrinks while the reader leaves half of it unread.
 type recvWindow struct {
 	budget   *budget
 	size     int64 // bytes to be allowed beyond consumed
@@ -74,8 +74,10 @@ type recvWindow struct {
 	epochTime time.Time //
 	low       int64     // the least that was unread since
 
-	mark     int64     // the first offset past this one answers the CREDIT sent at markTime; -1: none on the way
-	markTime time.Time //
+	mark     int64         // the first offset past this one answers the CREDIT sent at markTime; -1: none on the way
+	markTime time.Time     //
+	answered time.Duration // the soonest such answer in the epoch
+	blocked  bool          // the peer has said in this epoch that it waits for credit
 	rtt      time.Duration
 }
 
@@ -92,9 +94,8 @@ func (w *recvWindow) receive(n, memory int, now time.Time) bool {
 	w.held += int64(memory)
 	w.budget.held.Add(int64(memory))
 	if w.mark >= 0 && w.received > w.mark {
-		// The sender could not be here sooner than a round trip after the credit was given: the least such time is the best.
-		if d := now.Sub(w.markTime); w.rtt == 0 || d < w.rtt {
-			w.rtt = d
+		if d := now.Sub(w.markTime); w.answered == 0 || d < w.answered {
+			w.answered = d
 		}
 		w.mark = -1
 	}
@@ -112,16 +113,22 @@ func (w *recvWindow) consume(n, memory int, now time.Time) {
 	w.low = min(w.low, w.received-w.consumed)
 	if w.consumed-w.epoch >= w.size && !w.ended {
 		w.adapt(now.Sub(w.epochTime))
-		w.epoch, w.epochTime, w.low = w.consumed, now, w.size
+		w.epoch, w.epochTime, w.low, w.answered, w.blocked = w.consumed, now, w.size, 0, false
 	}
 }
 
 // adapt looks at how the last window's worth was consumed, in took.
 func (w *recvWindow) adapt(took time.Duration) {
+	if w.blocked && w.answered > 0 {
+		// What waits for credit answers it after one round trip. The least is the best; but paths become longer, too.
+		if w.rtt += w.rtt / 8; w.rtt == 0 || w.answered < w.rtt {
+			w.rtt = w.answered
+		}
+	}
 	keptUp := w.low <= w.size/8
-	held := took < 2*w.rtt || took < fastPath // by the window, not by the sender
+	tooSmall := w.blocked && (took < 2*w.rtt || took < fastPath)
 	switch {
-	case keptUp && held && 2*w.size <= maxWindow && w.budget.grow(w.size):
+	case keptUp && tooSmall && 2*w.size <= maxWindow && w.budget.grow(w.size):
 		w.size *= 2
 	case w.low >= w.size/2 && w.size > firstWindow:
 		w.size /= 2

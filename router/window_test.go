@@ -183,6 +183,7 @@ func (p *pathSim) run(d time.Duration) {
 			p.pathFree = p.pathFree.Add(time.Duration(float64(n) / p.rate * 1e9))
 			p.arrivals = append(p.arrivals, simEvent{at: p.pathFree.Add(p.rtt / 2), n: n})
 		}
+		p.r.blocked = p.r.blocked || p.s.room(maxData) == 0 // told by a BLOCKED frame
 		for len(p.arrivals) > 0 && !p.arrivals[0].at.After(p.now) {
 			n := p.arrivals[0].n
 			p.arrivals = p.arrivals[1:]

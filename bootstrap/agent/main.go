@@ -32,12 +32,13 @@ func Main(args []string) int {
 	frugal()
 	signals := watchSignals()
 	restrictUmask()
-	bootstrap.Discard(cfg)
-	leaveDirectory()
+	// The image is opened before its name may go, and before the directory changes: qemu-user takes /proc/self/exe for that name.
 	images, err := bootstrap.NewImages(nil, "")
 	if err == nil {
 		err = images.Add(bootstrap.Own(), selfPath())
 	}
+	bootstrap.Discard(cfg)
+	leaveDirectory()
 	if err != nil {
 		return complain(err, exitFailed)
 	}

@@ -119,7 +119,7 @@ func (c *config) fillPaths() {
 		c.StateDir = filepath.Join(stateHome(), "fakesshd")
 	}
 	if c.ControlSocket == "" {
-		c.ControlSocket = defaultControlSocket(c.StateDir)
+		c.ControlSocket = fakessh.DefaultControlSocket()
 	}
 }
 
@@ -133,12 +133,4 @@ func stateHome() string {
 		return os.TempDir()
 	}
 	return filepath.Join(home, ".local", "state")
-}
-
-// defaultControlSocket is in $XDG_RUNTIME_DIR, or beside the state where there is none.
-func defaultControlSocket(state string) string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
-		return filepath.Join(dir, "fakesshd", "control.sock")
-	}
-	return filepath.Join(state, "control.sock")
 }

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,7 +38,9 @@ Without a configuration file it serves the user who started it, on 127.0.0.1:222
 			if err != nil {
 				return err
 			}
-			return d.serve(cmd.Context(), std)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return d.serve(ctx, std)
 		},
 	}
 	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
@@ -147,13 +151,17 @@ func (d *daemon) serve(ctx context.Context, std stdio) error {
 		})
 		fmt.Fprintf(std.err, "fakesshd: listening on %s\n", l.Addr())
 	}
-	wg.Go(func() { d.control.serve() }) // ends with its close
+	wg.Go(func() { // ends with Shutdown
+		if err := d.control.serve(); !errors.Is(err, fakessh.ErrControlClosed) {
+			stop(err)
+		}
+	})
 	<-ctx.Done()
 	d.log.Info("stopping")
 	grace, cancel := context.WithTimeout(context.Background(), d.cfg.Drain)
 	defer cancel()
+	wg.Go(func() { d.control.Shutdown(grace) })
 	d.proxy.Shutdown(grace)
-	d.control.close()
 	wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
@@ -170,7 +178,7 @@ func (d *daemon) close() {
 		l.Close()
 	}
 	if d.control != nil {
-		d.control.close()
+		d.control.Close()
 	}
 	if d.tree != nil {
 		d.tree.Close()

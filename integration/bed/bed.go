@@ -42,7 +42,7 @@ func New(dir string) (*Bed, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, err
 	}
-	steps := []func() error{b.keys, b.accounts, b.sudoers}
+	steps := []func() error{b.lock, b.keys, b.accounts, b.sudoers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			b.Close()
@@ -84,6 +84,16 @@ func output(name string, args ...string) (string, error) {
 		return "", fmt.Errorf("%s %s: %w: %s%s", name, strings.Join(args, " "), err, stdout.Bytes(), stderr.Bytes())
 	}
 	return strings.TrimSpace(stdout.String()), nil
+}
+
+// lock waits until no other bed is up: accounts and containers have fixed names.
+func (b *Bed) lock() error {
+	f, err := os.OpenFile("/run/fakesshd-testbed.lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	b.undo = append(b.undo, func() { f.Close() })
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 }
 
 // keys: one user key, one other key that nobody knows, a host key.

@@ -34,7 +34,7 @@ func (b *Bed) Engine() error {
 	if err := b.docker("run", "-d", "--init", "--name", Tiny, "--network", "none", "fk-tiny"); err != nil {
 		return err
 	}
-	return b.docker("run", "-d", "--init", "--name", App, "--network", "none", "-v", "/usr:/usr:ro", "fk-app")
+	return b.docker("run", "-d", "--name", App, "--network", "none", "-v", "/usr:/usr:ro", "fk-app")
 }
 
 func (b *Bed) startEngine() error {

@@ -36,11 +36,26 @@ func (b *Bed) Gateway() error {
 	if err := b.write("policy.cedar", "permit (principal, action, resource);\n", 0o644); err != nil {
 		return err
 	}
+	if err := b.trustTargets(); err != nil {
+		return err
+	}
 	if err := b.start(); err != nil {
 		return err
 	}
 	b.undo = append(b.undo, func() { b.StopGateway() })
 	return b.clientConfig()
+}
+
+// trustTargets puts the sshd's key where the gateway looks for keys of targets.
+func (b *Bed) trustTargets() error {
+	known, err := os.ReadFile(b.Path("known_hosts"))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.Path("state"), 0o700); err != nil {
+		return err
+	}
+	return b.write("state/known_hosts", string(known), 0o600)
 }
 
 func (b *Bed) config() string {
@@ -57,7 +72,7 @@ targets:
   web1: {%s, username: %s, groups: [web]}
   web2: {%s, username: %s, become: sudo}
   sec: {%s, username: %s}
-  fresh1: {%s, username: %s}
+  fresh1: {%s, username: %s, keepalive_count: 4}
   hop2: {%s, username: %s, via: web1}
   hop3: {%s, username: %s, via: hop2}
   down: {method: ssh, hostname: 127.0.0.1, port: 1, username: nobody, ssh_config: none}

@@ -86,7 +86,7 @@ func (s *suite) growth(host string, measure func() (float64, error)) (float64, e
 
 // agentMemory is the mean of all agents of this machine.
 func (s *suite) agentMemory() (float64, error) {
-	pids, err := exec.Command("pgrep", "-f", "^fakessh").Output()
+	pids, err := exec.Command("pgrep", "-f", "^[^ ]*fakessh[^ ]* agent ").Output()
 	if err != nil {
 		return 0, fmt.Errorf("pgrep: %w", err)
 	}

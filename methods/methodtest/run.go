@@ -246,7 +246,9 @@ func printsNoise(t *testing.T, c Case) {
 func ignoresTheEnd(t *testing.T, c Case) {
 	b := newBench(t, c, `trap '' TERM HUP; while :; do sleep 1000; done`)
 	b.params["connect_timeout"] = 0.1
-	b.failDial(context.Background())
+	if e, timeout := b.failDial(context.Background()), (*methods.TimeoutError)(nil); !errors.As(e, &timeout) {
+		t.Errorf("the error is %v", e)
+	}
 }
 
 func isNotThere(t *testing.T, c Case) {

@@ -17,7 +17,8 @@ import (
 //	pipe    opened anew by way of /proc: a description of our own, non-blocking
 //	        else, where that is refused: preadv2 with RWF_NOWAIT, or small steps after poll(2)
 //	socket  recv and send with MSG_DONTWAIT; an epoll descriptor says when to try again
-//	other   plain read and write: files and devices do not keep one waiting for long
+//	device  poll(2) before each read
+//	other   plain read and write: files do not keep one waiting for long
 //
 // One goroutine may read, one write, and any close.
 type Descriptor struct {
@@ -39,6 +40,7 @@ const (
 	kindOther descriptorKind = iota
 	kindPipe
 	kindSocket
+	kindDevice
 )
 
 // NewDescriptor takes fd over.
@@ -51,6 +53,8 @@ func NewDescriptor(fd int) *Descriptor {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFSOCK:
 		d.kind = kindSocket
+	case unix.S_IFCHR:
+		d.kind = kindDevice
 	case unix.S_IFIFO:
 		d.kind = kindPipe
 		d.reopen()
@@ -61,6 +65,18 @@ func NewDescriptor(fd int) *Descriptor {
 // Terminal reports whether it is a terminal. Terminals belong to the program that has them: nobody else can read them
 // without being stopped, or write them in the right modes.
 func (d *Descriptor) Terminal() bool { return d.own == nil && isTerminal(d.fd) }
+
+// FD is the descriptor's number, to be handed on. It is valid until Close.
+func (d *Descriptor) FD() int {
+	if d.own == nil {
+		return d.fd
+	}
+	fd := -1
+	if c, err := d.own.SyscallConn(); err == nil {
+		_ = c.Control(func(n uintptr) { fd = int(n) })
+	}
+	return fd
+}
 
 // Close closes the descriptor and wakes whoever waits in it. Idempotent.
 func (d *Descriptor) Close() error {

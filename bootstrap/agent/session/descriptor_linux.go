@@ -58,6 +58,10 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 		if !pollNow(d.fd, unix.POLLIN) {
 			return 0, unix.EAGAIN
 		}
+	case kindDevice:
+		if !pollNow(d.fd, unix.POLLIN) {
+			return 0, unix.EAGAIN
+		}
 	}
 	return unix.Read(d.fd, p)
 }

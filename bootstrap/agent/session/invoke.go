@@ -33,6 +33,7 @@ const (
 const (
 	OpSession = "session" // descriptors 0, 1 and 2 of a program to be started: Spec
 	OpDial    = "dial"    // descriptors 0 and 1 of a connection to be made inside: Network, Address
+	OpRun     = "run"     // descriptors 0, 1 and 2 of Args, to be run in From with an ssh that leads to Dest
 	OpHold    = "hold"    // no descriptors: the context is kept connected until the asking end closes
 )
 
@@ -46,7 +47,9 @@ type Invocation struct {
 	Spec    *Spec  // OpSession
 	Network string // OpDial: "tcp" or "unix"
 	Address string
-	Args    []string // other operations
+	From    string   // OpRun: "[account@]target"
+	Dir     string   // OpRun: the program\'s working directory; "" = home
+	Args    []string // OpRun, and operations of others
 	// Timeout bounds connecting and starting; 0 = no bound beside the methods' own.
 	Timeout time.Duration
 }
@@ -72,6 +75,12 @@ func (i *Invocation) Append(dst []byte) ([]byte, error) {
 	if i.Address != "" {
 		d.Set("network", i.Network)
 		d.Set("address", i.Address)
+	}
+	if i.From != "" {
+		d.Set("from", i.From)
+	}
+	if i.Dir != "" {
+		d.Set("dir", i.Dir)
 	}
 	if len(i.Args) > 0 {
 		d.Set("args", texts(i.Args))
@@ -99,6 +108,8 @@ func ParseInvocation(data []byte) (*Invocation, error) {
 		Account: f.text("account", maxName),
 		Network: f.text("network", maxOp),
 		Address: f.text("address", maxPath),
+		From:    f.text("from", maxDest),
+		Dir:     f.text("dir", maxPath),
 		Args:    f.texts("args", maxArgs, maxCommand),
 		Timeout: time.Duration(f.int("timeout", 0, 1<<31)) * time.Millisecond,
 	}
@@ -120,6 +131,8 @@ func (i *Invocation) validate() error {
 		return errors.New("invocation: op is missing")
 	case i.Op == OpSession && i.Spec == nil:
 		return errors.New("invocation: spec is missing")
+	case i.Op == OpRun && (i.From == "" || len(i.Args) == 0):
+		return errors.New("invocation: from or args are missing")
 	case i.Op == OpSession && i.Spec.Shim:
 		return errors.New("invocation: a session within a run cannot have runs of its own")
 	case i.Op == OpDial && (i.Address == "" || i.Network != "tcp" && i.Network != "unix"):
@@ -171,4 +184,28 @@ func readMessage(r io.Reader, head []byte) (Message, error) {
 		return Message{}, io.ErrUnexpectedEOF
 	}
 	return m, nil
+}
+
+// A run in another context than the gateway (Spec.Shim): the agent there serves the control socket, and asks the gateway about each
+// invocation, since only the gateway may connect two contexts.
+//
+//	shim ──Invocation──► agent ──ItemInvoke id──► gateway ──FuncInvocation id──► agent
+//	                                              gateway joins FuncStart in the destination with FuncAttach id here
+//	                     agent ◄──ItemAnswer id, error── gateway, when that cannot be
+const (
+	FuncInvocation = "fakessh.run.invocation" // id → bytes, a wire form of Invocation
+	FuncAttach     = "fakessh.run.attach"     // id → stream: the destination's
+)
+
+// AppendInvokeItem appends the data of an ItemInvoke, or with text of an ItemAnswer, to dst.
+func AppendInvokeItem(dst []byte, id uint64, text string) []byte {
+	return append(binary.BigEndian.AppendUint64(dst, id), text[:min(len(text), maxMessage)]...)
+}
+
+// ParseInvokeItem reads what AppendInvokeItem wrote.
+func ParseInvokeItem(data []byte) (id uint64, text string, err error) {
+	if len(data) < 8 || len(data) > 8+maxMessage {
+		return 0, "", errItem
+	}
+	return binary.BigEndian.Uint64(data), string(data[8:]), nil
 }

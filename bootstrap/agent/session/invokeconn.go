@@ -31,6 +31,9 @@ func NewInvokeConn(c *net.UnixConn) *InvokeConn { return &InvokeConn{conn: c} }
 // Close closes the connection. At the asking end, that abandons what was asked for.
 func (c *InvokeConn) Close() error { return c.conn.Close() }
 
+// Interrupt makes reading end, while messages can still be sent.
+func (c *InvokeConn) Interrupt() { _ = c.conn.CloseRead() }
+
 // Ask sends the request with its descriptors, at most three, which stay the caller's. They are plain numbers
 // because *os.File would change the flags that a descriptor shares with other programs.
 func (c *InvokeConn) Ask(i *Invocation, fds ...int) error {

@@ -12,52 +12,74 @@ import (
 var ErrAbandoned = errors.New("the asking program is gone")
 
 // ServeSession serves an OpSession: it starts the session, carries its bytes between it and the descriptors 0, 1 and
-// 2, and tells the asking end how it ended. It closes the descriptors. It returns what it told: nil after an exit.
-func (c *InvokeConn) ServeSession(ctx context.Context, files []*Descriptor, start func(context.Context) (*Client, error)) error {
-	defer closeDescriptors(files)
+// 2, and tells the asking end how it ended. It closes the descriptors, and calls what start returned beside the client at the
+// end. It returns what it told: nil after an exit.
+func (c *InvokeConn) ServeSession(ctx context.Context, files []*Descriptor, start func(context.Context) (*Client, func(), error)) error {
+	defer CloseDescriptors(files)
 	if err := checkDescriptors(files, 3); err != nil {
 		return c.refuse(err)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	w := &watcher{cancel: cancel}
-	go w.run(c) // ends with the connection, which the caller closes
-	client, err := start(ctx)
+	w, ctx, cancel := c.watch(ctx)
+	defer cancel()
+	client, release, err := start(ctx)
 	if err != nil {
-		return c.refuse(plain(err))
+		return c.refuse(because(ctx, err))
 	}
+	defer release()
 	w.bind(client)
-	if err := c.Send(InvokeStarted, nil); err != nil {
-		cancel(ErrAbandoned)
-	}
+	_ = c.Send(InvokeStarted, nil) // whoever cannot hear it is gone, which the watcher sees
 	exit, err := client.Carry(ctx, Stdio{files[0], files[1], files[2]})
 	if err != nil {
-		return c.refuse(plain(err))
+		return c.refuse(because(ctx, err))
 	}
 	return c.Send(InvokeExit, AppendExit(nil, exit))
 }
 
-// ServeDial serves an OpDial in the same manner. The descriptors are two, or one socket.
-func (c *InvokeConn) ServeDial(ctx context.Context, files []*Descriptor, dial func(context.Context) (*router.Stream, error)) error {
-	defer closeDescriptors(files)
+// ServeDial serves an OpDial in the same manner. The descriptors are two, which may be the same socket.
+func (c *InvokeConn) ServeDial(ctx context.Context, files []*Descriptor, dial func(context.Context) (*router.Stream, func(), error)) error {
+	defer CloseDescriptors(files)
 	if err := checkDescriptors(files, 2); err != nil {
 		return c.refuse(err)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	w := &watcher{cancel: cancel}
-	go w.run(c) // ends with the connection, which the caller closes
-	s, err := dial(ctx)
+	_, ctx, cancel := c.watch(ctx)
+	defer cancel()
+	s, release, err := dial(ctx)
 	if err != nil {
-		return c.refuse(plain(err))
+		return c.refuse(because(ctx, err))
 	}
-	if err := c.Send(InvokeStarted, nil); err != nil {
-		cancel(ErrAbandoned)
-	}
+	defer release()
+	_ = c.Send(InvokeStarted, nil)
 	if err := CarryStream(ctx, s, files[0], files[1]); err != nil {
-		return c.refuse(plain(err))
+		return c.refuse(because(ctx, err))
 	}
 	return c.Send(InvokeExit, AppendExit(nil, Exit{}))
+}
+
+// ServeHold serves an OpHold: what hold returns is called when the asking end is gone.
+func (c *InvokeConn) ServeHold(ctx context.Context, hold func(context.Context) (func(), error)) error {
+	_, ctx, cancel := c.watch(ctx)
+	defer cancel()
+	release, err := hold(ctx)
+	if err != nil {
+		return c.refuse(because(ctx, err))
+	}
+	defer release()
+	_ = c.Send(InvokeStarted, nil)
+	<-ctx.Done()
+	return c.refuse(context.Cause(ctx))
+}
+
+// Watch returns a context that ends when the asking end is gone. Nobody else may read c from then on.
+func (c *InvokeConn) Watch(ctx context.Context) (context.Context, func()) {
+	_, ctx, cancel := c.watch(ctx)
+	return ctx, cancel
+}
+
+func (c *InvokeConn) watch(ctx context.Context) (*watcher, context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &watcher{cancel: cancel}
+	go w.run(c) // ends with the connection, which whoever accepted it closes
+	return w, ctx, func() { cancel(nil) }
 }
 
 // refuse tells err and returns it.
@@ -75,7 +97,16 @@ func plain(err error) error {
 	return err
 }
 
-func closeDescriptors(files []*Descriptor) {
+// because is err as the user reads it, or why ctx ended if that is what ended everything.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return plain(err)
+}
+
+// CloseDescriptors closes files.
+func CloseDescriptors(files []*Descriptor) {
 	for _, f := range files {
 		f.Close()
 	}

@@ -28,12 +28,12 @@ type run struct {
 	end    sync.Once // restores the terminal
 }
 
-func newRun(o *options) *run { return &run{o: o, socket: os.Getenv(EnvSocket)} }
+func newRun(o *options) *run { return &run{o: o, socket: os.Getenv(session.EnvSocket)} }
 
 // main does what the command line says, and returns the exit status.
 func (r *run) main() int {
 	if r.socket == "" {
-		return r.fail(errors.New(EnvSocket + " is not set: this ssh works inside a run only"))
+		return r.fail(errors.New(session.EnvSocket + " is not set: this ssh works inside a run only"))
 	}
 	if err := r.forwardings(); err != nil {
 		return r.fail(err)

@@ -1,0 +1,442 @@
+package fakessh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"fakessh/bootstrap/agent/session"
+	"fakessh/router"
+)
+
+// ErrControlClosed is what ControlServer.Serve returns after Close or Shutdown.
+var ErrControlClosed = errors.New("fakessh: control server closed")
+
+// errShuttingDown is why sessions end that are still there when the server stops.
+var errShuttingDown = errors.New("fakesshd: shutting down")
+
+// ControlServer serves control sockets: the invocations of shims, and operations by name. The wire is package session's.
+// Its fields are set before Serve.
+type ControlServer struct {
+	Tree *Tree
+	// Authorize decides about everything that is asked for. A session or a dial is asked about twice: before its target is connected,
+	// with Lease nil, and then with the lease it will use, which knows the account. nil admits the process's own user alone.
+	Authorize func(ctx context.Context, a *Access) error
+	// Ops are operations beside sessions and dials, by name.
+	Ops    map[string]ControlOp
+	Logger *slog.Logger // nil discards
+
+	// fixed is where every host name leads, whatever a request says.
+	fixed *Dest
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[*net.UnixListener]struct{}
+	conns     map[*session.InvokeConn]context.CancelCauseFunc
+	wg        sync.WaitGroup // one per connection
+}
+
+// Access is one question to ControlServer.Authorize.
+type Access struct {
+	Peer       Peer
+	Invocation *session.Invocation
+	Dest       Dest   // of a session, a dial or a run; zero for other operations
+	Lease      *Lease // nil before Dest is connected
+}
+
+// Peer is the process at the other end of a unix socket, as the kernel says.
+type Peer struct{ UID, GID, PID int }
+
+// ControlOp serves one operation. Its error is told to the asking end as one line. ctx ends when that is gone.
+type ControlOp func(ctx context.Context, r *ControlRequest) error
+
+// ControlRequest is an operation being served.
+type ControlRequest struct {
+	Peer       Peer
+	Invocation *session.Invocation
+	// Files are the descriptors that came with it, closed when the operation returns.
+	Files []*session.Descriptor
+	conn  *session.InvokeConn
+}
+
+// Reply sends a piece of the result, at most session.MaxReply bytes.
+func (r *ControlRequest) Reply(data []byte) error { return r.conn.Send(session.InvokeReply, data) }
+
+// Serve accepts connections on ln, which it closes, until Close or Shutdown; then it returns ErrControlClosed.
+func (s *ControlServer) Serve(ln *net.UnixListener) error {
+	defer ln.Close()
+	if !s.track(ln) {
+		return ErrControlClosed
+	}
+	for {
+		c, err := ln.AcceptUnix()
+		if err != nil {
+			if s.isClosed() {
+				return ErrControlClosed
+			}
+			return err
+		}
+		conn := session.NewInvokeConn(c)
+		ctx, ok := s.begin(conn)
+		if !ok {
+			conn.Close()
+			return ErrControlClosed
+		}
+		go func() { // ends with the connection, or by its context; Close waits for it
+			defer s.end(conn)
+			s.serve(ctx, conn)
+		}()
+	}
+}
+
+func (s *ControlServer) track(ln *net.UnixListener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if s.listeners == nil {
+		s.listeners = map[*net.UnixListener]struct{}{}
+	}
+	s.listeners[ln] = struct{}{}
+	return true
+}
+
+func (s *ControlServer) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *ControlServer) begin(conn *session.InvokeConn) (context.Context, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, false
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	if s.conns == nil {
+		s.conns = map[*session.InvokeConn]context.CancelCauseFunc{}
+	}
+	s.conns[conn] = cancel
+	s.wg.Add(1)
+	return ctx, true
+}
+
+func (s *ControlServer) end(conn *session.InvokeConn) {
+	conn.Close()
+	s.mu.Lock()
+	s.conns[conn](nil)
+	delete(s.conns, conn)
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// Shutdown stops accepting, lets what is running end until ctx is done, and then ends it.
+func (s *ControlServer) Shutdown(ctx context.Context) {
+	s.stop()
+	done := make(chan struct{})
+	go func() { // ends with the last connection, at the latest by abort
+		s.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.abort(errShuttingDown)
+		<-done
+	}
+}
+
+// Close ends everything at once, and returns when it has ended. Idempotent.
+func (s *ControlServer) Close() error {
+	s.stop()
+	s.abort(errShuttingDown)
+	s.wg.Wait()
+	return nil
+}
+
+// stop closes the listeners.
+func (s *ControlServer) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for ln := range s.listeners {
+		ln.Close()
+	}
+}
+
+// abort ends every connection with cause.
+func (s *ControlServer) abort(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn, cancel := range s.conns {
+		cancel(cause)
+		conn.Interrupt()
+	}
+}
+
+func (s *ControlServer) log() *slog.Logger {
+	if s.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Logger
+}
+
+// serve serves one connection.
+func (s *ControlServer) serve(ctx context.Context, conn *session.InvokeConn) {
+	peer, err := peerOf(conn.NetConn())
+	if err != nil {
+		s.log().Warn("control socket: unknown peer", "err", err)
+		return
+	}
+	log := s.log().With("uid", peer.UID, "pid", peer.PID)
+	inv, files, err := conn.Request()
+	defer session.CloseDescriptors(files)
+	switch {
+	case errors.Is(err, io.EOF):
+		return
+	case errors.Is(err, session.ErrMitogenUnix):
+		log.Warn("control connection refused", "err", err)
+		return
+	case err != nil:
+		log.Warn("control request refused", "err", err)
+		_ = conn.SendError(err)
+		return
+	}
+	log = log.With("op", inv.Op, "host", inv.Host)
+	if err := s.handle(ctx, conn, &ControlRequest{Peer: peer, Invocation: inv, Files: files, conn: conn}); err != nil {
+		log.Info("control request failed", "err", err)
+	}
+}
+
+// handle does what was asked for, and returns what was told about it.
+func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r *ControlRequest) error {
+	a := &Access{Peer: r.Peer, Invocation: r.Invocation}
+	var err error
+	switch r.Invocation.Op {
+	case session.OpSession, session.OpDial, session.OpHold, session.OpRun:
+		// A run without a destination is about no target yet: each of its invocations is authorized by itself.
+		if r.Invocation.Op == session.OpRun && r.Invocation.Dest == "" {
+			break
+		}
+		if a.Dest, err = s.destination(r.Invocation); err != nil {
+			_ = conn.SendError(err)
+			return err
+		}
+	}
+	if err := s.authorize(ctx, a); err != nil {
+		_ = conn.SendError(err)
+		return err
+	}
+	switch r.Invocation.Op {
+	case session.OpSession:
+		return conn.ServeSession(ctx, r.Files, func(ctx context.Context) (*session.Client, func(), error) {
+			return s.startSession(ctx, a, r.Invocation)
+		})
+	case session.OpDial:
+		return conn.ServeDial(ctx, r.Files, func(ctx context.Context) (*router.Stream, func(), error) {
+			return s.startDial(ctx, a, r.Invocation)
+		})
+	case session.OpRun:
+		return s.run(ctx, conn, r, a)
+	case session.OpHold:
+		return conn.ServeHold(ctx, func(ctx context.Context) (func(), error) {
+			lease, err := s.connect(ctx, a, r.Invocation)
+			if err != nil {
+				return nil, err
+			}
+			return lease.Release, nil
+		})
+	}
+	return s.operate(ctx, conn, r)
+}
+
+// operate serves one of Ops.
+func (s *ControlServer) operate(ctx context.Context, conn *session.InvokeConn, r *ControlRequest) error {
+	op, ok := s.Ops[r.Invocation.Op]
+	if !ok {
+		err := fmt.Errorf("control socket: no operation %q", r.Invocation.Op)
+		_ = conn.SendError(err)
+		return err
+	}
+	ctx, cancel := conn.Watch(ctx)
+	defer cancel()
+	if err := op(ctx, r); err != nil {
+		_ = conn.SendError(err)
+		return err
+	}
+	return conn.Send(session.InvokeDone, nil)
+}
+
+// authorize asks the hook; without one, only the own user may.
+func (s *ControlServer) authorize(ctx context.Context, a *Access) error {
+	if s.Authorize != nil {
+		return s.Authorize(ctx, a)
+	}
+	if a.Peer.UID != os.Geteuid() && a.Peer.UID != 0 {
+		return errors.New("refused: this socket belongs to another user")
+	}
+	return nil
+}
+
+// destination says where an invocation leads. What was typed as the account goes before the destination's.
+func (s *ControlServer) destination(inv *session.Invocation) (Dest, error) {
+	var d Dest
+	var err error
+	switch {
+	case s.fixed != nil:
+		d = *s.fixed
+	case inv.Dest != "":
+		d, err = ParseDest(inv.Dest)
+	default:
+		d.Target, err = hostTarget(inv.Host)
+	}
+	if err != nil {
+		return d, err
+	}
+	if inv.Account != "" {
+		d.Account = inv.Account
+	}
+	d.Target, err = s.Tree.Resolve(d.Target)
+	return d, err
+}
+
+// hostTarget is the target that a host name is. ssh does not tell capitals apart in host names, a target's name has none.
+func hostTarget(host string) (Target, error) {
+	t, err := ParseTarget(host)
+	if err != nil {
+		if lower, lowerErr := ParseTarget(strings.ToLower(host)); lowerErr == nil {
+			return lower, nil
+		}
+	}
+	return t, err
+}
+
+// connect leases a's destination and asks again, now that the account is known.
+func (s *ControlServer) connect(ctx context.Context, a *Access, inv *session.Invocation) (*Lease, error) {
+	if inv.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, inv.Timeout, errors.New("connection timed out"))
+		defer cancel()
+	}
+	lease, err := s.Tree.Connect(ctx, a.Dest)
+	if err != nil {
+		return nil, err
+	}
+	again := *a
+	again.Lease = lease
+	if err := s.authorize(ctx, &again); err != nil {
+		lease.Release()
+		return nil, err
+	}
+	return lease, nil
+}
+
+func (s *ControlServer) startSession(ctx context.Context, a *Access, inv *session.Invocation) (*session.Client, func(), error) {
+	lease, err := s.connect(ctx, a, inv)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := session.Start(ctx, lease.Context(), inv.Spec)
+	if err != nil {
+		lease.Release()
+		return nil, nil, err
+	}
+	return client, lease.Release, nil
+}
+
+func (s *ControlServer) startDial(ctx context.Context, a *Access, inv *session.Invocation) (*router.Stream, func(), error) {
+	lease, err := s.connect(ctx, a, inv)
+	if err != nil {
+		return nil, nil, err
+	}
+	stream, err := session.Dial(ctx, lease.Context(), inv.Network, inv.Address)
+	if err != nil {
+		lease.Release()
+		return nil, nil, err
+	}
+	return stream, lease.Release, nil
+}
+
+// AskControl asks the daemon behind the control socket at path for an operation. each takes the pieces of the result.
+func AskControl(ctx context.Context, path, op string, args []string, each func(data []byte) error) error {
+	conn, err := session.DialInvoke(path)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if err := conn.Ask(&session.Invocation{Op: op, Args: args}); err != nil {
+		return controlError(ctx, err)
+	}
+	for {
+		m, err := conn.Next()
+		if err != nil {
+			return controlError(ctx, err)
+		}
+		switch m.Kind {
+		case session.InvokeReply:
+			if err := each(m.Data); err != nil {
+				return err
+			}
+		case session.InvokeError:
+			return errors.New(string(m.Data))
+		case session.InvokeDone:
+			return nil
+		}
+	}
+}
+
+func controlError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("control socket: %w", err)
+}
+
+// ParseDest parses "[account@]target".
+func ParseDest(s string) (Dest, error) {
+	var d Dest
+	var err error
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		if d.Account, s = s[:at], s[at+1:]; d.Account == "" {
+			return d, &TargetError{Target: s, Reason: "no account before the @"}
+		}
+	}
+	d.Target, err = ParseTarget(s)
+	return d, err
+}
+
+// DefaultControlSocket is where a daemon listens unless it is told otherwise: $XDG_RUNTIME_DIR/fakesshd/control.sock, else
+// /run/fakesshd/control.sock for root, else control.sock in the state directory.
+func DefaultControlSocket() string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "fakesshd", "control.sock")
+	}
+	if os.Geteuid() == 0 {
+		return systemControlSocket
+	}
+	state := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(state) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return systemControlSocket
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "fakesshd", "control.sock")
+}
+
+const systemControlSocket = "/run/fakesshd/control.sock"

@@ -1,0 +1,212 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	gossh "golang.org/x/crypto/ssh"
+
+	"fakessh/authz"
+)
+
+// gatedConn is a connection whose writes can be made to vanish.
+type gatedConn struct {
+	net.Conn
+	dead atomic.Bool
+}
+
+func (c *gatedConn) Write(p []byte) (int, error) {
+	if c.dead.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+// serve answers every connection to a new listener with handle.
+func serve(t *testing.T, network, address string, handle func(halfConn)) net.Listener {
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer nc.Close()
+				handle(nc.(halfConn))
+			}()
+		}
+	}()
+	return l
+}
+
+// digest reads until EOF, then answers: only half-close makes that possible.
+func digest(nc halfConn) {
+	h := sha256.New()
+	io.Copy(h, nc)
+	fmt.Fprintf(nc, "%x\n", h.Sum(nil))
+}
+
+func portOf(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
+
+func TestForwardsHalfClose(t *testing.T) {
+	g := startGateway(t)
+	l := serve(t, "tcp", "127.0.0.1:0", digest)
+	data := make([]byte, 5<<20)
+	rand.Read(data)
+	want := fmt.Sprintf("%x\n", sha256.Sum256(data))
+	for _, args := range [][]string{
+		{"-W", "127.0.0.1:" + portOf(l), "web1@gw"},
+		{"-o", "ProxyCommand=none", "-W", "web1:" + portOf(l), "gw"}, // a target's name, not port 22: inside it
+		{"-J", "gw", "-W", "127.0.0.1:" + portOf(l), "alice@web1"},
+	} {
+		cmd := g.ssh(args...)
+		cmd.Stdin = bytes.NewReader(data)
+		if got := run(t, cmd); got != (result{want, "", 0}) {
+			t.Errorf("ssh %q: got %+v", args, got)
+		}
+	}
+	for _, r := range g.policy.asked {
+		if r.Action == authz.ForwardLocal && (r.DestHost != "127.0.0.1" || strconv.Itoa(r.DestPort) != portOf(l) || r.Account != "deploy") {
+			t.Errorf("asked %+v", r)
+		}
+	}
+}
+
+func TestUnixForward(t *testing.T) {
+	g := startGateway(t)
+	path := filepath.Join(g.dir, "socket")
+	serve(t, "unix", path, digest)
+	nc, err := g.client("web1").Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(nc, "text")
+	nc.(interface{ CloseWrite() error }).CloseWrite()
+	got, err := io.ReadAll(nc)
+	if want := fmt.Sprintf("%x\n", sha256.Sum256([]byte("text"))); err != nil || string(got) != want {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestRefusedForwardSaysWhy(t *testing.T) {
+	g := startGateway(t)
+	c := g.client("web1")
+	_, err := c.Dial("tcp", "127.0.0.1:1")
+	if want := "ssh: rejected: connect failed (\"dial 127.0.0.1:1 in web1: connection refused\")"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := c.Listen("tcp", "127.0.0.1:0"); err == nil {
+		t.Error("a remote forward is accepted")
+	}
+	if _, _, err := c.OpenChannel("x11", nil); err == nil || !strings.Contains(err.Error(), "unknown channel type") {
+		t.Errorf("x11: %v", err)
+	}
+	if _, _, err := c.OpenChannel(chanDirectTCPIP, []byte("garbage")); err == nil || !strings.Contains(err.Error(), "malformed direct-tcpip") {
+		t.Errorf("garbage: %v", err)
+	}
+}
+
+func TestJump(t *testing.T) {
+	real := serve(t, "tcp", "127.0.0.1:0", func(nc halfConn) { io.WriteString(nc, "SSH-2.0-real\r\n") })
+	g := startGateway(t, func(_ *Config, g *gateway) {
+		g.backend.targets["pass"] = &Target{Name: "pass", Jump: JumpPassthrough}
+		g.backend.hosts["pass"] = real.Addr().String()
+		g.backend.targets["shut"] = &Target{Name: "shut", Jump: JumpDeny}
+		g.backend.exits["127.0.0.1"] = g.backend.targets["web1"]
+	})
+	tests := []struct {
+		dest, out, refusal string
+	}{
+		{"pass:22", "SSH-2.0-real\r\n", ""},
+		{"127.0.0.1:" + portOf(real), "SSH-2.0-real\r\n", ""},
+		{"shut:22", "", "administratively prohibited: no jump to shut"},
+		{"elsewhere.example.com:22", "", `administratively prohibited: no target or exit for "elsewhere.example.com"`},
+		{"web1+no.such:22", "", `connect failed: no target "web1+no.such"`},
+	}
+	for _, tt := range tests {
+		got := run(t, g.ssh("-o", "LogLevel=INFO", "-W", tt.dest, "gw"))
+		if got.stdout != tt.out || !strings.Contains(got.stderr, tt.refusal) || (got.status == 0) != (tt.refusal == "") {
+			t.Errorf("%s: got %+v", tt.dest, got)
+		}
+	}
+	var modes []string
+	for _, ev := range g.audit.find(EventForwardStart) {
+		modes = append(modes, ev.Mode)
+	}
+	if got := strings.Join(modes, " "); got != "passthrough exit" {
+		t.Errorf("audited modes %q", got)
+	}
+}
+
+// With the CA's line no question is asked, and the virtual host's key is nothing that the client has to remember.
+func TestVirtualHostIsKnownByItsCertificate(t *testing.T) {
+	g := startGateway(t)
+	before, _ := os.ReadFile(filepath.Join(g.dir, "known_hosts"))
+	if got := run(t, g.ssh("-J", "gw", "alice@web1", "true")); got.status != 0 || got.stderr != "" {
+		t.Errorf("got %+v", got)
+	}
+	if after, _ := os.ReadFile(filepath.Join(g.dir, "known_hosts")); !bytes.Equal(before, after) {
+		t.Errorf("known_hosts has changed:\n%s", after)
+	}
+	// Without the line it is a host like any other, with the gateway's plain key.
+	known := g.write("known_plain", "web1 "+authorizedLine(g.hostKey.PublicKey())+"\n")
+	plain := g.ssh("-o", "UserKnownHostsFile="+known+" "+filepath.Join(g.dir, "known_hosts_gw"), "-J", "gw", "alice@web1", "true")
+	g.write("known_hosts_gw", fmt.Sprintf("[127.0.0.1]:%s %s\n", g.port(), authorizedLine(g.hostKey.PublicKey())))
+	if got := run(t, plain); got.status != 0 {
+		t.Errorf("plain key: %+v", got)
+	}
+	// One name's certificate is no other's: the CA line of web1 does not vouch for a name it does not have.
+	g.write("known_hosts", fmt.Sprintf("[127.0.0.1]:%s %s\n@cert-authority other %s\n", g.port(), authorizedLine(g.hostKey.PublicKey()), authorizedLine(g.ca.PublicKey())))
+	if got := run(t, g.ssh("-J", "gw", "alice@web1", "true")); got.status != 255 || !strings.Contains(got.stderr, "Host key verification failed") {
+		t.Errorf("unknown host: %+v", got)
+	}
+}
+
+// The inner handshake may bring a key: it has to be one of the same principal.
+func TestInnerKey(t *testing.T) {
+	other := newSigner(t)
+	g := startGateway(t, func(_ *Config, g *gateway) {
+		g.auth.keys[string(other.PublicKey().Marshal())] = []string{"bob"}
+	})
+	outer := &conn{srv: g.Server}
+	outer.ident.Store(&identity{subject: authz.Subject{Principal: "alice"}})
+	_, server := tcpPair(t)
+	inner := &conn{srv: g.Server, transport: newTransport(server, defaultLoginGrace)}
+	for _, tt := range []struct {
+		key gossh.Signer
+		ok  bool
+	}{{g.key, true}, {other, false}, {newSigner(t), false}} {
+		if err := inner.samePrincipal(outer, tt.key.PublicKey()); (err == nil) != tt.ok {
+			t.Errorf("got %v, want %v", err, tt.ok)
+		}
+	}
+}
+
+func TestJumpAsksPolicy(t *testing.T) {
+	g := startGateway(t, func(_ *Config, g *gateway) {
+		g.policy.deny = func(r authz.Request) bool { return r.Action == authz.Jump || r.Action == authz.Hop }
+		g.backend.targets["web1+docker.x"] = &Target{Name: "web1+docker.x", Hops: []string{"docker"}}
+	})
+	got := run(t, g.ssh("-o", "LogLevel=INFO", "-W", "web1:22", "gw"))
+	if got.status != 255 || !strings.Contains(got.stderr, "administratively prohibited: you may not do that here") {
+		t.Errorf("-J: got %+v", got)
+	}
+	if got := run(t, g.ssh("web1+docker.x@gw", "true")); got != (result{"", "fakesshd: you may not do that here\n", 255}) {
+		t.Errorf("hop: got %+v", got)
+	}
+}
