@@ -29,7 +29,7 @@ type frame struct{ buf []byte }
 //	push ──► flow ─┘   old:   the others, in turn ──────────────────────┴─► pop
 type scheduler struct {
 	limit   int64
-	stalled func(queued int64) // called when a push has to wait and none did before
+	stalled func(queued int64) // called when somebody has to wait at the limit and nobody did before; must not call back
 
 	mu         sync.Mutex
 	ready      sync.Cond // something to pop, or closed
@@ -130,18 +130,23 @@ func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
 // has drained so far.
 func (q *scheduler) room(key flowKey, below int64, fn func()) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return true
-	}
-	if fl := q.flows[key]; fl != nil && fl.bytes >= below {
+	fl := q.flows[key]
+	switch {
+	case q.closed:
+	case fl != nil && fl.bytes >= below:
 		fl.below, fl.room = below, fn
+		q.mu.Unlock()
 		return false
-	}
-	if q.fullLocked() {
+	case q.fullLocked():
 		q.full[key] = fn
+		report, queued := q.waiting == 0 && len(q.full) == 1 && q.stalled != nil, q.bytes
+		q.mu.Unlock()
+		if report {
+			q.stalled(queued)
+		}
 		return false
 	}
+	q.mu.Unlock()
 	return true
 }
 
@@ -187,7 +192,7 @@ func (q *scheduler) fullLocked() bool { return q.bytes+q.overhead >= q.limit }
 
 func (q *scheduler) awaitSpaceLocked() {
 	q.waiting++
-	if q.waiting == 1 && q.stalled != nil {
+	if q.waiting == 1 && len(q.full) == 0 && q.stalled != nil {
 		queued := q.bytes
 		q.mu.Unlock()
 		q.stalled(queued)
