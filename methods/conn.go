@@ -88,7 +88,11 @@ func (l *link) reason() error {
 	if status == "exit status 0" || status == "" && len(lines) == 0 {
 		return io.EOF
 	}
-	return l.diagnose(lines, status)
+	err := l.diagnose(lines, status)
+	if eof := (*EOFError)(nil); errors.As(err, &eof) {
+		eof.Late = true
+	}
+	return err
 }
 
 // Close ends the tool and returns when it is reaped. Only a tool that outlives SIGKILL makes an error.

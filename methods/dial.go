@@ -1,6 +1,7 @@
 package methods
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -190,7 +191,7 @@ func (a *attempt) failed(ctx context.Context, p *process, w *watcher, err error)
 	errors.As(err, &stage)
 	switch timeout := (*TimeoutError)(nil); {
 	case errors.As(cause, &timeout):
-		err = &TimeoutError{After: timeout.After, Words: w.last()}
+		err = &TimeoutError{After: timeout.After, Words: cmp.Or(w.last(), lastLine(a.words(w, stage)))}
 	case cause != nil:
 		err = cause
 	case ended(err):
@@ -224,7 +225,7 @@ func startError(err error) error {
 	case errors.As(err, &look) && errors.Is(look.Err, exec.ErrNotFound):
 		return errors.New("executable file not found")
 	case errors.As(err, &path):
-		return path.Err
+		return errors.New(path.Path + ": " + path.Err.Error())
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package methods
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -34,9 +35,17 @@ const (
 )
 
 // PasswordError says that a password, or another proof of who we are, is missing or wrong.
-type PasswordError struct{ Text string }
+type PasswordError struct {
+	Text string
+	Said string // the tool's own words, may be empty
+}
 
-func (e *PasswordError) Error() string { return e.Text }
+func (e *PasswordError) Error() string {
+	if e.Said == "" {
+		return e.Text
+	}
+	return e.Text + ": " + e.Said
+}
 
 // HostKeyError says that an ssh host key was not accepted.
 type HostKeyError struct {
@@ -72,16 +81,19 @@ func (e *HostKeyError) Error() string {
 
 func baseName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// EOFError says that the tool ended, or closed its output, before the agent was up.
+// EOFError says that the tool ended, or closed its output, before the agent was up or, with Late, afterwards.
 type EOFError struct {
 	Words  string // the telling line of what it printed, may be empty
 	Status string // "exit status 1", "signal: killed"; empty while it runs
+	Late   bool
 }
 
 func (e *EOFError) Error() string {
 	switch {
 	case e.Words != "":
 		return e.Words
+	case e.Late:
+		return "connection lost (" + cmp.Or(e.Status, "end of file") + ")"
 	case e.Status != "":
 		return "ended before the agent was up (" + e.Status + ")"
 	}

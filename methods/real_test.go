@@ -102,7 +102,7 @@ func wantError(t *testing.T, method string, params methods.Params, want string) 
 		conn.Close()
 		t.Fatalf("Dial gave no error, want %q", want)
 	}
-	if err.Error() != want {
+	if text, _, _ := strings.Cut(err.Error(), ": Permission denied"); text != want { // ssh's words follow ours
 		t.Errorf("Dial gave %q, want %q", err, want)
 	}
 	return err
@@ -133,7 +133,6 @@ func newAccount(t *testing.T, shell string) account {
 	t.Cleanup(func() {
 		accounts.Lock()
 		defer accounts.Unlock()
-		exec.Command("pkill", "-9", "-u", acc.name).Run()
 		mustRun(t, nil, "userdel", "-f", "-r", acc.name)
 	})
 	mustRun(t, strings.NewReader(acc.name+":"+acc.password+"\n"), "chpasswd")

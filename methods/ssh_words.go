@@ -13,11 +13,11 @@ var sshRules = []rule{
 			_, given := v.secret("password")
 			switch {
 			case sent:
-				return "", &PasswordError{"SSH password is incorrect"}
+				return "", &PasswordError{"SSH password is incorrect", deniedWords(line)}
 			case !given && containsFold(line, "password"):
-				return "", &PasswordError{"SSH password was requested, but none specified"}
+				return "", &PasswordError{"SSH password was requested, but none specified", deniedWords(line)}
 			}
-			return "", &PasswordError{"SSH authentication is incorrect"}
+			return "", &PasswordError{"SSH authentication is incorrect", deniedWords(line)}
 		},
 	},
 	{
@@ -43,6 +43,15 @@ var sshRules = []rule{
 		absent: "SSH password was requested, but none specified",
 		again:  "SSH password is incorrect",
 	},
+}
+
+// deniedWords are ssh's own, "Permission denied (publickey,password).", less who was denied.
+func deniedWords(line string) string {
+	line = strings.TrimRight(line, ". \r")
+	if _, words, found := strings.Cut(line, ": "); found {
+		return words
+	}
+	return line
 }
 
 // isPermissionDenied: at the start of a line, or after "user@host: ".

@@ -26,6 +26,7 @@ import (
 	"fakessh"
 	"fakessh/authz"
 	"fakessh/bootstrap/agent/session"
+	"fakessh/router"
 )
 
 // fakeBackend is a tree whose every target is this machine: sessions are local processes.
@@ -160,6 +161,9 @@ func (s *localSession) Output(stdout, stderr io.Writer) error {
 	if s.tty != nil && errors.Is(err, syscall.EIO) {
 		err = nil // the other side of the pty is closed
 	}
+	if errors.Is(err, os.ErrClosed) {
+		err = nil // by StopOutput
+	}
 	err = errors.Join(err, <-errs)
 	select {
 	case <-s.reset:
@@ -179,6 +183,12 @@ func (s *localSession) Signal(name string) error {
 	return syscall.Kill(-s.cmd.Process.Pid, sig)
 }
 func (s *localSession) Break(uint32) error { return nil }
+func (s *localSession) StopOutput(class router.Class) error {
+	if class != router.Main {
+		return errors.New("not stdout")
+	}
+	return s.out.(io.Closer).Close()
+}
 
 func (s *localSession) Wait(context.Context) (session.Exit, error) {
 	err := s.cmd.Wait()
@@ -417,9 +427,13 @@ func (g *gateway) ssh(args ...string) *exec.Cmd {
 	return tool(g.t, "ssh", append([]string{"-F", filepath.Join(g.dir, "config")}, args...)...)
 }
 
-// tool prepares a run of a program that has to be there; a machine without it skips the test, except where CI is set.
+// tool prepares a run of a program that has to be there; a machine without it skips the test, except where CI is set. Short
+// runs need nothing but Go.
 func tool(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
+	if testing.Short() {
+		t.Skipf("%s is not run in short mode", name)
+	}
 	path, err := exec.LookPath(name)
 	if err != nil {
 		if os.Getenv("CI") != "" {

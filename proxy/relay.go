@@ -35,8 +35,11 @@ func (c *countReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// linger is how long the far side of a relay has to finish after the client has closed the channel without waiting for it.
-const linger = 5 * time.Second
+// What the far side of a relay gets when the client has closed the channel without waiting for it.
+const (
+	takeRest = 30 * time.Second // to take what was sent before: a window at most
+	linger   = 5 * time.Second  // to finish then
+)
 
 // relay carries bytes between a channel and a stream, each direction to its own end: EOF becomes EOF, and the other direction goes on.
 // It owns both, and returns when both are closed. ctx ends it early.
@@ -67,10 +70,11 @@ func (r *relay) run(ctx context.Context) {
 		_ = req.Reply(req.Type == reqKeepAlive, nil)
 	}
 	// The client has closed the channel. What it sent before is still delivered; nobody waits for answers for long.
+	late := time.AfterFunc(takeRest, func() { r.stream.Reset(errGone) })
+	defer late.Stop()
 	select {
 	case <-inDone:
-		late := time.AfterFunc(linger, func() { r.stream.Reset(errGone) })
-		defer late.Stop()
+		late.Reset(linger)
 	case <-ctx.Done():
 	}
 	closer.Wait()

@@ -51,8 +51,7 @@ func writeFacts(w io.Writer) {
 	fmt.Fprintln(w, strings.Join(os.Environ(), " "))
 }
 
-// Images makes a set of images of one shell script for this platform, that says it is ready, tells stderr so, and echoes its input. The
-// line "die" makes it end with status 9 after some last words.
+// Images makes a set of images of one shell script for this platform, that says it is ready and echoes its input.
 func Images(t testing.TB) *bootstrap.Images {
 	t.Helper()
 	var ready bytes.Buffer
@@ -60,7 +59,7 @@ func Images(t testing.TB) *bootstrap.Images {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "image")
-	script := "#!/bin/sh\n[ \"$2\" = probe ] && exit 0\necho agent up >&2\nprintf '%s' '" + ready.String() + "'\nexec cat\n"
+	script := "#!/bin/sh\n[ \"$2\" = probe ] && exit 0\nprintf '%s' '" + ready.String() + "'\nexec cat\n"
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -225,7 +225,7 @@ func diesLater(t *testing.T, c Case) {
 	}
 	_, err = io.ReadAll(conn)
 	var eof *methods.EOFError
-	if !errors.As(err, &eof) || eof.Status != "signal: killed" {
+	if !errors.As(err, &eof) || !eof.Late || err.Error() != "connection lost (signal: killed)" {
 		t.Errorf("Read gave %v", err)
 	}
 }

@@ -274,8 +274,13 @@ func (r *run) obey(command byte) {
 
 // suspend stops this process until somebody continues it, with the terminal as it was found.
 func (r *run) suspend() {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
 	r.tty.restore()
-	_ = syscall.Kill(0, syscall.SIGSTOP)
+	if syscall.Kill(0, syscall.SIGSTOP) == nil {
+		<-continued // the stop may come a moment after the call that asked for it
+	}
 	r.tty.raw()
 	_ = r.conn.Send(session.InvokeSize, session.AppendSize(nil, sizeOf(0)))
 }
