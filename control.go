@@ -35,6 +35,8 @@ type ControlServer struct {
 
 	// fixed is where every host name leads, whatever a request says.
 	fixed *Dest
+	// ending is why connections end with Close; nil is errShuttingDown.
+	ending error
 
 	mu        sync.Mutex
 	closed    bool
@@ -150,7 +152,7 @@ func (s *ControlServer) Shutdown(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		s.abort(errShuttingDown)
+		s.abort()
 		<-done
 	}
 }
@@ -158,7 +160,7 @@ func (s *ControlServer) Shutdown(ctx context.Context) {
 // Close ends everything at once, and returns when it has ended. Idempotent.
 func (s *ControlServer) Close() error {
 	s.stop()
-	s.abort(errShuttingDown)
+	s.abort()
 	s.wg.Wait()
 	return nil
 }
@@ -173,8 +175,12 @@ func (s *ControlServer) stop() {
 	}
 }
 
-// abort ends every connection with cause.
-func (s *ControlServer) abort(cause error) {
+// abort ends every connection.
+func (s *ControlServer) abort() {
+	cause := s.ending
+	if cause == nil {
+		cause = errShuttingDown
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn, cancel := range s.conns {
@@ -223,6 +229,10 @@ func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r 
 	var err error
 	switch r.Invocation.Op {
 	case session.OpSession, session.OpDial, session.OpHold, session.OpRun:
+		// A run without a destination is about no target yet: each of its invocations is authorized by itself.
+		if r.Invocation.Op == session.OpRun && r.Invocation.Dest == "" {
+			break
+		}
 		if a.Dest, err = s.destination(r.Invocation); err != nil {
 			_ = conn.SendError(err)
 			return err
@@ -241,6 +251,8 @@ func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r 
 		return conn.ServeDial(ctx, r.Files, func(ctx context.Context) (*router.Stream, func(), error) {
 			return s.startDial(ctx, a, r.Invocation)
 		})
+	case session.OpRun:
+		return s.run(ctx, conn, r, a)
 	case session.OpHold:
 		return conn.ServeHold(ctx, func(ctx context.Context) (func(), error) {
 			lease, err := s.connect(ctx, a, r.Invocation)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	osexec "os/exec"
 	"os/signal"
@@ -85,7 +84,7 @@ func (t *Tree) Run(ctx context.Context, dest string, argv []string, opts ...RunO
 	if c.from != "" {
 		return t.runFrom(ctx, dest, argv, c)
 	}
-	srv := &ControlServer{Tree: t, Logger: t.log}
+	srv := &ControlServer{Tree: t, Logger: t.log, ending: errRunEnded}
 	if srv.fixed, err = t.runDest(dest); err != nil {
 		return 0, err
 	}
@@ -93,8 +92,8 @@ func (t *Tree) Run(ctx context.Context, dest string, argv []string, opts ...RunO
 	if err != nil {
 		return 0, err
 	}
-	defer place.remove()
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: place.socket(), Net: "unix"})
+	defer place.Remove()
+	ln, err := place.Listen()
 	if err != nil {
 		return 0, err
 	}
@@ -107,7 +106,7 @@ func (t *Tree) Run(ctx context.Context, dest string, argv []string, opts ...RunO
 		srv.Close()
 		<-served
 	}()
-	return c.execute(ctx, argv, place, c.environ(place, place.socket(), dest), func() { srv.Close() })
+	return c.execute(ctx, argv, place, place.Environ(c.env, place.Socket(), dest), func() { srv.Close() })
 }
 
 // runDest checks where a run leads before anything is started. nil means that each host name leads elsewhere.
@@ -182,8 +181,8 @@ func (c *runConfig) runByDaemon(ctx context.Context, socket, dest string, argv [
 	if err != nil {
 		return 0, err
 	}
-	defer place.remove()
-	return c.execute(ctx, argv, place, c.environ(place, socket, dest), func() {})
+	defer place.Remove()
+	return c.execute(ctx, argv, place, place.Environ(c.env, socket, dest), func() {})
 }
 
 // shimImages is where the shim comes from: the configuration's images, or else the executable that runs.
@@ -198,27 +197,27 @@ func (c *runConfig) shimImages() (*bootstrap.Images, error) {
 	return bootstrap.NewImages(nil, self)
 }
 
+// forwarded are the signals that ForwardSignals is about.
+var forwarded = []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT}
+
 // killAfter is how long a program has between SIGTERM and SIGKILL.
 const killAfter = 2 * time.Second
 
 // execute runs argv and waits for it. abandon ends its sessions.
-func (c *runConfig) execute(ctx context.Context, argv []string, place *runPlace, env []string, abandon func()) (int, error) {
+func (c *runConfig) execute(ctx context.Context, argv []string, place *session.Place, env []string, abandon func()) (int, error) {
 	cmd, err := c.command(argv, place, env)
 	if err != nil {
 		return 0, err
 	}
-	if c.deadline > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, c.deadline, fmt.Errorf("deadline of %v exceeded", c.deadline))
-		defer cancel()
-	}
+	ctx, cancel := c.limit(ctx)
+	defer cancel()
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
 	var signals chan os.Signal
 	if c.signals {
 		signals = make(chan os.Signal, 8)
-		signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
+		signal.Notify(signals, forwarded...)
 		defer signal.Stop(signals)
 	}
 	if err := cmd.Start(); err != nil {
@@ -249,9 +248,7 @@ func (c *runConfig) supervise(ctx context.Context, cmd *osexec.Cmd, done <-chan 
 				signalProgram(cmd, sig.(syscall.Signal))
 			}
 		case <-over:
-			if c.stdio[2] != nil {
-				fmt.Fprintf(c.stdio[2], "fakessh: %s: %v\n", filepath.Base(cmd.Path), context.Cause(ctx))
-			}
+			c.say(filepath.Base(cmd.Path), context.Cause(ctx))
 			signalProgram(cmd, syscall.SIGTERM)
 			over, kill = nil, time.After(killAfter)
 		case <-kill:
@@ -279,7 +276,7 @@ func exitStatus(s *os.ProcessState) int {
 
 // command is argv, found on the run's PATH. Without a terminal in common it gets a process group of its own; with one it stays in the
 // caller's, or it would be stopped when it reads from there.
-func (c *runConfig) command(argv []string, place *runPlace, env []string) (*osexec.Cmd, error) {
+func (c *runConfig) command(argv []string, place *session.Place, env []string) (*osexec.Cmd, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return nil, errors.New("no program given")
 	}
@@ -289,7 +286,7 @@ func (c *runConfig) command(argv []string, place *runPlace, env []string) (*osex
 	}
 	args := argv[1:]
 	if name := filepath.Base(argv[0]); strings.Contains(argv[0], "/") && (name == "scp" || name == "sftp") {
-		args = append([]string{"-S", place.ssh()}, args...)
+		args = append([]string{"-S", place.SSH()}, args...)
 	}
 	cmd := &osexec.Cmd{Path: path, Args: append([]string{argv[0]}, args...), Env: env, Dir: c.dir}
 	if c.stdio[0] != nil {
@@ -322,7 +319,7 @@ func lookPath(name, dir string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
-	for _, d := range filepath.SplitList(lookEnv(env, "PATH")) {
+	for _, d := range filepath.SplitList(session.LookEnv(env, "PATH")) {
 		if d == "" {
 			d = "."
 		}
@@ -341,88 +338,17 @@ func lookPath(name, dir string, env []string) (string, error) {
 	return "", &osexec.Error{Name: name, Err: osexec.ErrNotFound}
 }
 
-func lookEnv(env []string, name string) string {
-	for i := len(env) - 1; i >= 0; i-- {
-		if value, ok := strings.CutPrefix(env[i], name+"="); ok {
-			return value
-		}
-	}
-	return ""
-}
-
-// cleared are variables that would lead programs past the shim, or make them speak to it wrongly.
-var cleared = []string{"GIT_SSH", "GIT_SSH_VARIANT", "SVN_SSH", "CVS_RSH", "BORG_RSH", "RSYNC_CONNECT_PROG", "ANSIBLE_SSH_EXECUTABLE", "FAKESSH_BACKGROUND"}
-
-// environ is the program's environment.
-func (c *runConfig) environ(place *runPlace, socket, dest string) []string {
-	set := map[string]string{
-		"PATH":            place.dir,
-		"RSYNC_RSH":       place.ssh(),
-		"GIT_SSH_COMMAND": place.ssh(),
-		"GIT_SSH_VARIANT": "ssh",
-		"FAKESSH_SOCKET":  socket,
-		"FAKESSH_DEST":    dest,
-		"FAKESSH_SSH":     place.ssh(),
-	}
-	if old := lookEnv(c.env, "PATH"); old != "" {
-		set["PATH"] += string(os.PathListSeparator) + old
-	}
-	for _, name := range cleared {
-		if _, ok := set[name]; !ok {
-			set[name] = ""
-		}
-	}
-	var env []string
-	for _, entry := range c.env {
-		name, _, _ := strings.Cut(entry, "=")
-		if _, ours := set[name]; !ours {
-			env = append(env, entry)
-		}
-	}
-	for name, value := range set {
-		if value != "" {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
-}
-
-// runPlace is the private directory of one run: ssh, scp and sftp, and the socket.
-type runPlace struct{ dir string }
-
-// newRunPlace makes it. The path goes into variables that are split at blanks, and into a socket's address, which is short.
-func newRunPlace(images *bootstrap.Images) (*runPlace, error) {
+// newRunPlace makes the directory of a run. The images stay where they are.
+func newRunPlace(images *bootstrap.Images) (*session.Place, error) {
 	if images == nil {
 		return nil, errors.New("run: no images")
 	}
 	program, err := images.Path(bootstrap.Own())
+	if err == nil {
+		program, err = filepath.Abs(program)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
-	if program, err = filepath.Abs(program); err != nil {
-		return nil, err
-	}
-	base := os.TempDir()
-	if len(base) > 60 || strings.Trim(base, plainPath) != "" || !filepath.IsAbs(base) {
-		base = "/tmp"
-	}
-	dir, err := os.MkdirTemp(base, "fakessh-run-")
-	if err != nil {
-		return nil, err
-	}
-	p := &runPlace{dir: dir}
-	for _, name := range [...]string{"ssh", "scp", "sftp"} {
-		if err := os.Symlink(program, filepath.Join(dir, name)); err != nil {
-			p.remove()
-			return nil, err
-		}
-	}
-	return p, nil
+	return session.NewPlace(program, true)
 }
-
-// plainPath are the characters that no shell and no splitter of words takes for anything else.
-const plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+"
-
-func (p *runPlace) ssh() string    { return filepath.Join(p.dir, "ssh") }
-func (p *runPlace) socket() string { return filepath.Join(p.dir, "control.sock") }
-func (p *runPlace) remove()        { os.RemoveAll(p.dir) }

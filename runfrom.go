@@ -3,12 +3,425 @@ package fakessh
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"fakessh/bootstrap/agent/session"
+	"fakessh/router"
+	"fakessh/router/pickle"
 )
 
-func (t *Tree) runFrom(ctx context.Context, dest string, argv []string, c *runConfig) (int, error) {
-	return 0, errors.New("not yet")
+// A run in a target: the program is a session there, whose agent serves the shims. The agent asks here about each of them, and
+// the session that it gets is a circuit between the two targets. A target never chooses where that leads: a run with a
+// destination leads only there, whatever the target says, and every invocation is authorized like one of a local run.
+
+// maxFromInvocations bounds the invocations of one run that are being connected or at work.
+const maxFromInvocations = 256
+
+// errRunEnded is why sessions end that outlive their run.
+var errRunEnded = errors.New("the run has ended")
+
+// remoteRun is a run's program in a target, seen from the gateway.
+type remoteRun struct {
+	srv    *ControlServer
+	dest   string // as in an Invocation
+	peer   Peer   // who asked for the run
+	from   *Lease
+	client *session.Client
+	ctx    context.Context // ends with the run
+	cancel context.CancelCauseFunc
+	slots  chan struct{}
+	wg     sync.WaitGroup
 }
 
+// startRun starts args in the target from. dest is where its ssh leads. The caller carries the client, and then calls release.
+func (s *ControlServer) startRun(ctx context.Context, from Dest, a *Access, spec *session.Spec) (c *session.Client, release func(), err error) {
+	lease, err := s.connect(ctx, &Access{Peer: a.Peer, Invocation: a.Invocation, Dest: from}, a.Invocation)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &remoteRun{srv: s, dest: a.Invocation.Dest, peer: a.Peer, from: lease, slots: make(chan struct{}, maxFromInvocations)}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	if r.client, err = session.Start(ctx, lease.Context(), spec); err != nil {
+		lease.Release()
+		return nil, nil, err
+	}
+	r.client.Invoke = r.invoked
+	r.wg.Go(func() { _, _ = r.client.Wait(r.ctx) }) // reads the items; ends with the session, or with r
+	return r.client, r.release, nil
+}
+
+// release ends the circuits that are left.
+func (r *remoteRun) release() {
+	r.cancel(errRunEnded)
+	r.wg.Wait()
+	r.from.Release()
+}
+
+// invoked is told of an invocation, on the goroutine that reads the session's items.
+func (r *remoteRun) invoked(item []byte) {
+	id, _, err := session.ParseInvokeItem(item)
+	if err != nil {
+		return
+	}
+	select {
+	case r.slots <- struct{}{}:
+	default:
+		r.answer(id, errors.New("too many ssh at once"))
+		return
+	}
+	r.wg.Go(func() { // ends with the invocation, or with the run
+		defer func() { <-r.slots }()
+		if err := r.serve(id); err != nil {
+			r.answer(id, err)
+		}
+	})
+}
+
+// answer tells the agent that there will be no session for an invocation.
+func (r *remoteRun) answer(id uint64, err error) {
+	_ = r.client.SendControl(router.Control{
+		Kind: session.ItemAnswer, Data: session.AppendInvokeItem(nil, id, causeText(err)),
+	})
+}
+
+// serve joins one invocation to its destination. An error has not been told yet.
+func (r *remoteRun) serve(id uint64) error {
+	inv, err := r.fetch(id)
+	if err != nil {
+		return err
+	}
+	a := &Access{Peer: r.peer, Invocation: inv}
+	if a.Dest, err = r.srv.destination(inv); err != nil {
+		return err
+	}
+	if err := r.srv.authorize(r.ctx, a); err != nil {
+		return err
+	}
+	lease, err := r.srv.connect(r.ctx, a, inv)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
+	there := router.OpenSpec{Context: lease.Context()}
+	switch inv.Op {
+	case session.OpSession:
+		there.Name, there.Args = session.FuncStart, []any{inv.Spec.Encode()}
+	case session.OpDial:
+		there.Name, there.Args = session.FuncDial, []any{inv.Network, inv.Address}
+	}
+	here := router.OpenSpec{Context: r.from.Context(), Name: session.FuncAttach, Args: []any{int64(id)}}
+	circuit, _, _, err := r.srv.Tree.Router().Join(r.ctx, there, here)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-circuit.Done():
+	case <-r.ctx.Done():
+		circuit.Close(context.Cause(r.ctx))
+	}
+	return nil
+}
+
+// fetch gets what the shim asks for. The target may send anything.
+func (r *remoteRun) fetch(id uint64) (*session.Invocation, error) {
+	v, err := r.from.Context().Call(r.ctx, session.FuncInvocation, int64(id))
+	if err != nil {
+		return nil, err
+	}
+	var wire []byte
+	switch v := v.(type) {
+	case []byte:
+		wire = v
+	case pickle.Blob:
+		wire = v
+	default:
+		return nil, errors.New("invocation: not bytes")
+	}
+	inv, err := session.ParseInvocation(wire)
+	if err != nil {
+		return nil, err
+	}
+	if inv.Op != session.OpSession && inv.Op != session.OpDial {
+		return nil, fmt.Errorf("invocation: no operation %q", inv.Op)
+	}
+	inv.Dest = r.dest
+	return inv, nil
+}
+
+// run serves OpRun.
+func (s *ControlServer) run(ctx context.Context, conn *session.InvokeConn, r *ControlRequest, a *Access) error {
+	from, err := s.from(r.Invocation.From)
+	if err != nil {
+		_ = conn.SendError(err)
+		return err
+	}
+	return conn.ServeSession(ctx, r.Files, func(ctx context.Context) (*session.Client, func(), error) {
+		return s.startRun(ctx, from, a, runSpec(r.Invocation.Args, r.Invocation.Dir))
+	})
+}
+
+func runSpec(argv []string, dir string) *session.Spec {
+	return &session.Spec{Kind: session.Argv, Args: argv, Dir: dir, Shim: true}
+}
+
+// from is where a run's program is to run.
+func (s *ControlServer) from(name string) (Dest, error) {
+	d, err := ParseDest(name)
+	if err != nil {
+		return d, err
+	}
+	d.Target, err = s.Tree.Resolve(d.Target)
+	return d, err
+}
+
+// runFrom is Tree.Run with From.
+func (t *Tree) runFrom(ctx context.Context, dest string, argv []string, c *runConfig) (int, error) {
+	if len(argv) == 0 || argv[0] == "" {
+		return 0, errors.New("no program given")
+	}
+	srv := &ControlServer{Tree: t, Logger: t.log, Authorize: func(context.Context, *Access) error { return nil }}
+	if _, err := t.runDest(dest); err != nil {
+		return 0, err
+	}
+	from, err := srv.from(c.from)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := c.limit(ctx)
+	defer cancel()
+	a := &Access{Invocation: &session.Invocation{Op: session.OpRun, Dest: dest, From: c.from, Args: argv}}
+	client, release, err := srv.startRun(context.WithoutCancel(ctx), from, a, runSpec(argv, c.dir))
+	if err != nil {
+		return 0, errors.New(causeText(err))
+	}
+	defer release()
+	std, err := c.descriptors()
+	if err != nil {
+		client.Reset(err)
+		return 0, err
+	}
+	stop := c.supervised(ctx, argv[0], func(name string) { _ = client.Signal(name) }, func() { client.Reset(context.Cause(ctx)) })
+	defer stop()
+	exit, err := client.Carry(context.WithoutCancel(ctx), session.Stdio{In: std[0], Out: std[1], Err: std[2]})
+	return c.remoteExit(argv[0], exit, err), nil
+}
+
+// remoteExit is the exit status of a program in a target. When the target was lost a line says so.
+func (c *runConfig) remoteExit(program string, exit session.Exit, err error) int {
+	switch {
+	case err != nil:
+		c.say(program, err)
+		return 255
+	case exit.Signal != "":
+		return 128 + int(unix.SignalNum("SIG"+exit.Signal))
+	}
+	return int(exit.Status)
+}
+
+// say writes a line to the program's stderr.
+func (c *runConfig) say(program string, err error) {
+	if c.stdio[2] != nil {
+		fmt.Fprintf(c.stdio[2], "fakessh: %s: %s\n", program, causeText(err))
+	}
+}
+
+// limit gives ctx the run's deadline.
+func (c *runConfig) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.deadline == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, c.deadline, fmt.Errorf("deadline of %v exceeded", c.deadline))
+}
+
+// descriptors are duplicates of the standard streams, which can be closed without closing the caller's.
+func (c *runConfig) descriptors() (std [3]*session.Descriptor, err error) {
+	for i, f := range c.stdio {
+		if std[i], err = duplicate(f); err != nil {
+			for _, d := range std[:i] {
+				d.Close()
+			}
+			return std, err
+		}
+	}
+	return std, nil
+}
+
+func duplicate(f *os.File) (*session.Descriptor, error) {
+	if f == nil {
+		null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, os.NewSyscallError("open", err)
+		}
+		return session.NewDescriptor(null), nil
+	}
+	raw, err := f.SyscallConn() // and not Fd, which might change the flags of what is shared
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	ctlErr := raw.Control(func(from uintptr) { fd, err = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 3) })
+	if ctlErr != nil || err != nil {
+		return nil, errors.Join(ctlErr, err)
+	}
+	return session.NewDescriptor(fd), nil
+}
+
+// supervised passes signals on to a program that is not our child, and ends it when ctx is done: with SIGTERM, and soon after for good.
+func (c *runConfig) supervised(ctx context.Context, program string, send func(name string), end func()) (stop func()) {
+	var signals chan os.Signal
+	if c.signals {
+		signals = make(chan os.Signal, 8)
+		signal.Notify(signals, forwarded...)
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends with stop
+		over, kill := ctx.Done(), (<-chan time.Time)(nil)
+		for {
+			select {
+			case <-done:
+				return
+			case sig := <-signals:
+				send(strings.TrimPrefix(unix.SignalName(sig.(syscall.Signal)), "SIG"))
+			case <-over:
+				c.say(program, context.Cause(ctx))
+				send("TERM")
+				over, kill = nil, time.After(killAfter)
+			case <-kill:
+				end()
+			}
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		wg.Wait()
+	}
+}
+
+// runFromByDaemon has the daemon run argv in a target. It gets our standard streams; in place of terminals, pipes.
 func (c *runConfig) runFromByDaemon(ctx context.Context, socket, dest string, argv []string) (int, error) {
-	return 0, errors.New("not yet")
+	if len(argv) == 0 || argv[0] == "" {
+		return 0, errors.New("no program given")
+	}
+	conn, err := session.DialInvoke(socket)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	ctx, cancel := c.limit(ctx)
+	defer cancel()
+	std, err := c.descriptors()
+	if err != nil {
+		return 0, err
+	}
+	h := &handedOver{}
+	defer h.close()
+	fds, err := h.prepare(std)
+	if err == nil {
+		err = conn.Ask(&session.Invocation{Op: session.OpRun, Dest: dest, From: c.from, Args: argv, Dir: c.dir}, fds[:]...)
+	}
+	h.handed()
+	if err != nil {
+		return 0, err
+	}
+	stop := c.supervised(ctx, argv[0], func(name string) { _ = conn.Send(session.InvokeSignal, []byte(name)) }, func() { conn.Close() })
+	defer stop()
+	return c.await(conn, argv[0], h)
+}
+
+// await waits for what the daemon says of a run.
+func (c *runConfig) await(conn *session.InvokeConn, program string, h *handedOver) (int, error) {
+	started := false
+	for {
+		m, err := conn.Next()
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the connection to the gateway is lost")
+		}
+		switch {
+		case err != nil:
+		case m.Kind == session.InvokeStarted:
+			started = true
+			continue
+		case m.Kind == session.InvokeError:
+			err = errors.New(string(m.Data))
+		case m.Kind == session.InvokeExit:
+			h.shown.Wait()
+			exit, err := session.ParseExit(m.Data)
+			return c.remoteExit(program, exit, err), nil
+		default:
+			continue
+		}
+		if !started {
+			return 0, err
+		}
+		return c.remoteExit(program, session.Exit{}, err), nil
+	}
+}
+
+// handedOver are standard streams being handed to the daemon.
+type handedOver struct {
+	std   [3]*session.Descriptor
+	ends  []*os.File     // the daemon's ends of pipes
+	shown sync.WaitGroup // copying to terminals
+	typed sync.WaitGroup // copying from one
+}
+
+// prepare says what is handed over.
+func (h *handedOver) prepare(std [3]*session.Descriptor) (fds [3]int, err error) {
+	h.std = std
+	for i, d := range std {
+		if !d.Terminal() {
+			fds[i] = d.FD()
+			continue
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return fds, err
+		}
+		if i == 0 {
+			h.ends = append(h.ends, r)
+			h.typed.Go(func() { // ends with the terminal, or with close
+				_, _ = io.Copy(w, d)
+				w.Close()
+			})
+			fds[i] = int(r.Fd())
+			continue
+		}
+		h.ends = append(h.ends, w)
+		h.shown.Go(func() { // ends when the daemon has closed its end
+			_, _ = io.Copy(d, r)
+			r.Close()
+		})
+		fds[i] = int(w.Fd())
+	}
+	return fds, nil
+}
+
+// handed closes our copies of what the daemon has now, so that their ends are seen.
+func (h *handedOver) handed() {
+	for _, f := range h.ends {
+		f.Close()
+	}
+	for _, d := range h.std {
+		if !d.Terminal() {
+			d.Close()
+		}
+	}
+}
+
+// close ends what is still being copied.
+func (h *handedOver) close() {
+	session.CloseDescriptors(h.std[:])
+	h.typed.Wait()
+	h.shown.Wait()
 }

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"bufio"
 	"errors"
 	"os"
 	"os/exec"
@@ -56,9 +57,8 @@ func TestPlaceIsTheFirstThatWillDo(t *testing.T) {
 		{"place readable by all", "mkdir -m 700 /mnt/.cache; mkdir -m 755 /mnt/.cache/fakessh", inVar},
 		{"place somebody else's", "chmod 755 /mnt; mkdir -m 755 /mnt/.cache; mkdir -m 700 /mnt/.cache/fakessh; chown 12345 /mnt/.cache/fakessh", inVar},
 		{"name in /var/tmp taken", "chown 12345 /mnt; mkdir -m 700 /var/tmp/.fakessh-0; chown 12345 /var/tmp/.fakessh-0", inShm},
-		{"name in /var/tmp a link to a home", "chown 12345 /mnt; mkdir -m 700 /root/.fakessh-test; ln -s /root/.fakessh-test /var/tmp/.fakessh-0; rmdir /root/.fakessh-test", inShm},
+		{"name in /var/tmp a link to what is ours", "chown 12345 /mnt; mkdir -m 700 /tmp/x; ln -s /tmp/x /var/tmp/.fakessh-0", inShm},
 		{"setgid parent", "chmod 2755 /mnt", inHome},
-		{"home relative", "cd /; mkdir -m 700 /mnt/x", inHome},
 		{"XDG_CACHE_HOME", "export XDG_CACHE_HOME=/mnt/xdg", "/mnt/xdg/fakessh"},
 		{"XDG_CACHE_HOME relative", "export XDG_CACHE_HOME=xdg", inHome},
 		{"XDG_CACHE_HOME somebody else's", "mkdir -m 777 /mnt/xdg; chown 12345 /mnt/xdg; export XDG_CACHE_HOME=/mnt/xdg", inHome},
@@ -181,6 +181,20 @@ func TestVerifyReplacesADamagedImage(t *testing.T) {
 	}
 }
 
+func TestWithoutAHome(t *testing.T) {
+	t.Parallel()
+	for _, home := range []string{"-uHOME", "HOME=", "HOME=mnt"} {
+		f := newFar(t)
+		f.isolate("cd /")
+		isolated := f.start
+		f.start = func(argv []string) *exec.Cmd { return isolated(append([]string{"env", home}, argv...)) }
+		f.up()
+		if got := f.ranFrom(); got != inVar {
+			t.Errorf("%s: ran from %s", home, got)
+		}
+	}
+}
+
 func TestAnotherAccountHasItsOwnPlace(t *testing.T) {
 	t.Parallel()
 	f := newFar(t)
@@ -246,6 +260,34 @@ func TestNoCacheLeavesNothing(t *testing.T) {
 	}
 	if got := cacheFiles(t, f.in()); !slices.Equal(got, []string{stored(0)}) {
 		t.Errorf("cache holds %q", got)
+	}
+}
+
+// A parent that goes away in the middle leaves nothing behind on the other side.
+func TestNothingStaysOfAnUploadCutShort(t *testing.T) {
+	t.Parallel()
+	for name, shell := range shells {
+		for _, sent := range []int{0, 100000} {
+			need(t, shell[0])
+			f := newFar(t)
+			f.start = func(argv []string) *exec.Cmd {
+				return exec.Command(shell[0], slices.Concat(shell[1:], argv[1:])...)
+			}
+			near, c := f.run()
+			for line := bufio.NewScanner(near); line.Scan(); {
+				if parseMarker(line.Text()).kind == helloNeed {
+					break
+				}
+			}
+			if _, err := near.Write(make([]byte, sent)); err != nil {
+				t.Error(err)
+			}
+			near.Close()
+			c.Wait() // fails in one way or another
+			if left := cacheFiles(t, filepath.Dir(f.in())); len(left) > 0 {
+				t.Errorf("%s, %d bytes sent: left %q", name, sent, left)
+			}
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ var firstStage = strings.Join([]string{
 	`e="not ours alone"; cd "$1" 2>/dev/null || return 1;`,
 	`case $(ls -ldn .) in drwx--[-S]--[-T]*) ours . || return 1;; *) return 1;; esac;`,
 	`for new in .new-$$ .new-$$a .new-$$b; do e=$( (umask 22; set -C; : >./$new) 2>&1) && break; done || return 1;`,
-	`e="mounted noexec"; chmod 755 $new; [ -x $new ] || { rm -f $new; return 1; }; };`,
+	`e="mounted noexec"; chmod 755 $new; [ -x $new ]; };`,
 
 	// fill: all n bytes are taken from the stream, whatever becomes of them.
 	`fill() { e=$($take | ( $unpack 2>&1 >./$new; e=$?; cat >/dev/null; exit $e )) && whole $new && e=$(./$new agent probe 2>&1 </dev/null); };`,
@@ -78,11 +78,15 @@ var firstStage = strings.Join([]string{
 	`prune() { n=; for e in $(ls -t fakessh-$os-$cpu-*); do case $e in $file) ;; *) [ "$n" ] && rm -f $e; n=1;; esac; done;`,
 	`find . -name ".new-*" -mtime +0 -exec rm -f {} ";"; };`,
 
-	`trap "rm -f ./.new-$$ ./.new-$$a ./.new-$$b" 0; trap "exit 1" 1 2 13 15;`,
+	// clean: leave nothing in a directory that did not do, nor the directory if it is empty.
+	`clean() { rm -f ./.new-$$ ./.new-$$a ./.new-$$b; case $PWD in */fakessh|*/.fakessh-*) rmdir "$PWD" 2>/dev/null;; esac; };`,
+	`cd /; trap clean 0; trap "exit 1" 1 2 13 15;`,
+
+	// Ask, fill, execute; where that fails, in the next directory.
 	`tried= ask="hello $un need"; [ "$sum" = false ] && set -- && tried="; no sha256sum, shasum, sha256 or openssl";`,
 	`for dir; do if open "$dir"; then say $ask $n $form; ask=again;`,
-	`if fill; then case $how in *n*) run $new;; esac; mv -f $new $file && { prune; run $file; }; fi; rm -f $new; fi;`,
-	`tried="$tried; $dir: $e"; cd /; rmdir "$dir" 2>/dev/null; done;`,
+	`if fill; then case $how in *n*) run $new;; esac; mv -f $new $file && { prune; run $file; }; fi; fi;`,
+	`tried="$tried; $dir: $e"; clean; cd /; done;`,
 
 	// No directory would do: a file in memory, if there is a Python that can make one. 16 is MFD_EXEC.
 	`python3 -SEc "import os,zlib,hashlib;os.close(os.memfd_create(str(),1))" 2>/dev/null || fail "no place for the program$tried; no memory file by python3";`,

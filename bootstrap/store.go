@@ -69,7 +69,11 @@ func runs(p Platform, path string) bool {
 	return false
 }
 
-// store writes what open gives into the first trusted directory that takes it, under the image's name.
+// errRead says that a source that can be read once has been.
+var errRead = errors.New("the stream has been read")
+
+// store writes what open gives into the first trusted directory that takes it, under the image's name. It ends
+// early when open returns errRead.
 func store(p Platform, digest string, open func() (io.ReadCloser, error)) (path string, err error) {
 	var tried []string
 	for _, dir := range places() {
@@ -77,17 +81,25 @@ func store(p Platform, digest string, open func() (io.ReadCloser, error)) (path 
 		if err == nil {
 			return path, nil
 		}
+		if err == errRead {
+			break
+		}
 		tried = append(tried, err.Error())
 	}
 	return "", errors.New("bootstrap: no place for an image: " + strings.Join(tried, "; "))
 }
 
-func storeIn(dir string, p Platform, digest string, open func() (io.ReadCloser, error)) (string, error) {
+func storeIn(dir string, p Platform, digest string, open func() (io.ReadCloser, error)) (path string, err error) {
 	root, err := enter(dir)
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() {
+		root.Close()
+		if err != nil {
+			os.Remove(dir) // if it is empty
+		}
+	}()
 	temp, err := fill(root, digest, open)
 	if err != nil {
 		return "", err
@@ -220,7 +232,7 @@ func (im *Images) Put(p Platform, digest string, size int64, r io.Reader, keep b
 	used := false
 	path, err := store(p, digest, func() (io.ReadCloser, error) {
 		if used {
-			return nil, errors.New("the stream has been read")
+			return nil, errRead
 		}
 		used = true
 		return io.NopCloser(io.LimitReader(r, size)), nil
@@ -231,6 +243,7 @@ func (im *Images) Put(p Platform, digest string, size int64, r io.Reader, keep b
 	err = im.Add(p, path)
 	if !keep {
 		err = errors.Join(err, os.Remove(path))
+		os.Remove(filepath.Dir(path)) // if it is empty
 	}
 	return err
 }

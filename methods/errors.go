@@ -35,9 +35,17 @@ const (
 )
 
 // PasswordError says that a password, or another proof of who we are, is missing or wrong.
-type PasswordError struct{ Text string }
+type PasswordError struct {
+	Text string
+	Said string // the tool's own words, may be empty
+}
 
-func (e *PasswordError) Error() string { return e.Text }
+func (e *PasswordError) Error() string {
+	if e.Said == "" {
+		return e.Text
+	}
+	return e.Text + ": " + e.Said
+}
 
 // HostKeyError says that an ssh host key was not accepted.
 type HostKeyError struct {

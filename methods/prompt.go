@@ -105,9 +105,9 @@ func (m *matcher) answer(r rule, text string) (string, error) {
 	secret, ok := m.v.secret(r.secret)
 	switch {
 	case !ok:
-		return "", &PasswordError{r.absent}
+		return "", &PasswordError{Text: r.absent}
 	case m.sent:
-		return "", &PasswordError{r.again}
+		return "", &PasswordError{Text: r.again}
 	}
 	m.sent = true
 	return string(secret), nil

@@ -13,11 +13,11 @@ var sshRules = []rule{
 			_, given := v.secret("password")
 			switch {
 			case sent:
-				return "", &PasswordError{"SSH password is incorrect: " + deniedWords(line)}
+				return "", &PasswordError{"SSH password is incorrect", deniedWords(line)}
 			case !given && containsFold(line, "password"):
-				return "", &PasswordError{"SSH password was requested, but none specified: " + deniedWords(line)}
+				return "", &PasswordError{"SSH password was requested, but none specified", deniedWords(line)}
 			}
-			return "", &PasswordError{"SSH authentication is incorrect: " + deniedWords(line)}
+			return "", &PasswordError{"SSH authentication is incorrect", deniedWords(line)}
 		},
 	},
 	{

@@ -59,16 +59,16 @@ var sudoRules = []rule{
 		match: func(line string) bool { return strings.HasSuffix(line, "sudo: a password is required") },
 		act: func(_ values, _ string, sent bool) (string, error) {
 			if sent {
-				return "", &PasswordError{"sudo password is incorrect"}
+				return "", &PasswordError{Text: "sudo password is incorrect"}
 			}
-			return "", &PasswordError{"sudo password is required"}
+			return "", &PasswordError{Text: "sudo password is required"}
 		},
 	},
 	{
 		// passwd_tries=1: it does not ask again.
 		match: func(line string) bool { return strings.Contains(line, " incorrect password attempt") },
 		act: func(values, string, bool) (string, error) {
-			return "", &PasswordError{"sudo password is incorrect"}
+			return "", &PasswordError{Text: "sudo password is incorrect"}
 		},
 	},
 }

@@ -26,11 +26,15 @@ func (c *Context) CallNoReply(name string, args ...any) error {
 
 // CallAsync runs the function and returns where its result will arrive: one message. Close the Receiver.
 func (c *Context) CallAsync(name string, args ...any) (*Receiver, error) {
+	return c.callReceiver("", name, args)
+}
+
+func (c *Context) callReceiver(chain, name string, args []any) (*Receiver, error) {
 	rcv, err := c.r.NewReceiver(ReceiverOptions{Respondent: &c.id})
 	if err != nil {
 		return nil, err
 	}
-	if err := c.callAsync("", rcv.Handle(), name, args); err != nil {
+	if err := c.callAsync(chain, rcv.Handle(), name, args); err != nil {
 		rcv.Close()
 		return nil, err
 	}
@@ -138,15 +142,7 @@ func (ch *CallChain) CallNoReply(name string, args ...any) error {
 
 // CallAsync is Context.CallAsync as part of the chain.
 func (ch *CallChain) CallAsync(name string, args ...any) (*Receiver, error) {
-	rcv, err := ch.c.r.NewReceiver(ReceiverOptions{Respondent: &ch.c.id})
-	if err != nil {
-		return nil, err
-	}
-	if err := ch.c.callAsync(ch.id, rcv.Handle(), name, args); err != nil {
-		rcv.Close()
-		return nil, err
-	}
-	return rcv, nil
+	return ch.c.callReceiver(ch.id, name, args)
 }
 
 // forgetChain is the one function of Mitogen itself that a dispatcher has to serve.

@@ -234,7 +234,7 @@ func (c *Context) ask(ctx context.Context, h Handle, payload []byte) (*Message, 
 	case m := <-answer:
 		return c.judge(m)
 	case <-ctx.Done():
-		c.r.RemoveHandler(reply)
+		_ = c.r.RemoveHandler(reply) // the answer may just have come
 		return nil, context.Cause(ctx)
 	}
 }
@@ -245,13 +245,11 @@ func (c *Context) judge(m *Message) (*Message, error) {
 		return m, nil
 	}
 	if m.link == nil {
-		switch string(m.Data) {
-		case reasonExited:
+		if string(m.Data) == reasonExited {
 			return nil, ErrClosed
-		case reasonDisconnected:
-			if err := c.Err(); err != nil {
-				return nil, err
-			}
+		}
+		if err := c.Err(); err != nil {
+			return nil, err
 		}
 	}
 	return nil, m.deadError()

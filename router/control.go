@@ -33,7 +33,7 @@ func (r *Router) addControlHandlers() {
 
 // control registers a handler that never sees dead messages.
 func (r *Router) control(h Handle, fn Handler, opt HandleOptions) {
-	r.AddHandler(h, func(m *Message) {
+	r.handles.set(h, func(m *Message) {
 		if !m.IsDead() {
 			fn(m)
 		}
@@ -62,7 +62,7 @@ func parseRoute(payload []byte) (ContextID, string, error) {
 func (r *Router) onAddRoute(m *Message) {
 	id, name, err := parseRoute(m.Data)
 	if err == nil && m.link.parent {
-		err = errRouteUs // a parent announces nothing downward
+		err = errRouteAbove
 	}
 	if err == nil {
 		err = r.addRoute(m.link, id, name)
@@ -89,7 +89,7 @@ func (r *Router) onAllocateID(m *Message) {
 		r.undeliverable(&h, reasonRefused, true)
 		return
 	}
-	m.Reply(pickle.Tuple{int64(b.first), int64(b.last)})
+	r.reply(m, pickle.Tuple{int64(b.first), int64(b.last)})
 }
 
 // onGetModule answers "absent": no Python modules are served. The answer goes hop by hop, not to the asker.
@@ -115,6 +115,13 @@ func (r *Router) onGetResource(m *Message) {
 	r.tellPickles(m.link, HandleLoadResource, t, nil)
 }
 
+// reply answers with what is known to encode.
+func (r *Router) reply(m *Message, v any) {
+	if err := m.Reply(v); err != nil {
+		r.log(LevelError, "message not answered", "handle", m.Handle.String(), "err", err.Error())
+	}
+}
+
 func (r *Router) tellPickles(l *Link, h Handle, values ...any) {
 	var payload []byte
 	for _, v := range values {
@@ -131,7 +138,7 @@ func (r *Router) onDetaching(m *Message) {
 	if m.link == nil || m.Src != m.link.remote || m.link.detaching.Swap(true) {
 		return
 	}
-	m.Reply(nil)
+	r.reply(m, nil)
 }
 
 // beginShutdown ends the context from above: its children first, then the link to the parent.
@@ -155,6 +162,9 @@ func (r *Router) onForwardLog(m *Message) {
 	rec, err := parseLog(m.Data)
 	if err != nil {
 		r.logMessage(m, LevelDebug, "malformed log record")
+		return
+	}
+	if m.link != nil && !m.link.mayLog() {
 		return
 	}
 	if r.cfg.ForwardedLog != nil {

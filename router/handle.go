@@ -87,6 +87,15 @@ func (t *handleTable) add(h Handle, fn Handler, opt HandleOptions) (Handle, erro
 	return h, nil
 }
 
+// set registers one of the context's own services, in place of any other.
+func (t *handleTable) set(h Handle, fn Handler, opt HandleOptions) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.m[h] = &handler{fn: fn, opt: opt}
+	}
+}
+
 func (t *handleTable) freshLocked() Handle {
 	for {
 		h := t.next

@@ -28,6 +28,6 @@ func (r *Router) ForwardLog(level Level, logger, text string) {
 		return
 	}
 	if l := r.linkTo(0); l != nil && l.q.queued() < logQueue {
-		l.q.push(flowKey{}, frame{buf: newFrame(&h, payload)}, false)
+		_ = l.q.push(flowKey{}, frame{buf: newFrame(&h, payload)}, false)
 	}
 }

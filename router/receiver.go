@@ -145,7 +145,7 @@ func (rcv *Receiver) close(err error) {
 	}
 	rcv.mu.Unlock()
 	if first {
-		rcv.r.RemoveHandler(rcv.handle) // gone already after the respondent's loss
+		_ = rcv.r.RemoveHandler(rcv.handle) // gone already after the respondent's loss
 		rcv.latch.Close()
 		rcv.tell()
 	}

@@ -98,16 +98,6 @@ func (r *Router) send(l *Link, h *header, buf []byte, wait bool) error {
 	return l.q.push(flowOf(h), frame{buf: buf}, wait)
 }
 
-// sendFrame sends a frame of an own stream: its header is filled in. It owns buf. Streams do not loop back.
-func (r *Router) sendFrame(dst ContextID, key flowKey, buf []byte, wait bool) error {
-	l := r.linkTo(dst)
-	if l == nil {
-		putBuf(buf)
-		return &ChannelError{Reason: reasonNoRoute(dst, r.cfg.ID)}
-	}
-	return l.q.push(key, frame{buf: buf}, wait)
-}
-
 // Route sends a message of this context, or delivers it here: Src and Auth become the own id. It blocks while
 // the link's queue is full. What cannot be delivered is answered by a dead message to m.ReplyTo.
 func (r *Router) Route(m *Message) {
@@ -165,10 +155,11 @@ func (r *Router) undeliverable(h *header, reason string, unreachable bool) {
 	}
 }
 
-// tell sends a control message to the neighbour itself, past the bound of the queue: these are few and small.
-func (r *Router) tell(l *Link, to Handle, payload []byte) error {
+// tell sends a control message to the neighbour itself, past the bound of the queue: these are few and small. A link that is
+// closed already needs no telling.
+func (r *Router) tell(l *Link, to Handle, payload []byte) {
 	h := header{magic: EncodingLegacy, dst: l.remote, src: r.cfg.ID, auth: r.cfg.ID, handle: to, length: uint32(len(payload))}
-	return l.q.push(flowKey{}, frame{buf: newFrame(&h, payload)}, false)
+	_ = l.q.push(flowKey{}, frame{buf: newFrame(&h, payload)}, false)
 }
 
 // announce tells the parent of a new context; r.mu is held.
@@ -187,6 +178,7 @@ func (r *Router) announce(id ContextID, name string) {
 var (
 	errRouteTaken  = errors.New("the id is taken")
 	errRouteUs     = errors.New("the id is ours or an ancestor's")
+	errRouteAbove  = errors.New("a parent announces nothing downward")
 	errRouteMany   = errors.New("too many contexts behind one link")
 	errRouteForged = errors.New("the id was not allocated there")
 )
@@ -289,7 +281,7 @@ func (r *Router) contextGone(via *Link, id ContextID, cause error) {
 		payload := []byte(id.String())
 		h.length = uint32(len(payload))
 		// What id sent before it went stands in other flows of the queue, and goes out first.
-		l.q.pushAfter(id, frame{buf: newFrame(&h, payload)})
+		_ = l.q.pushAfter(id, frame{buf: newFrame(&h, payload)})
 	}
 	r.mu.Lock()
 	c := r.contexts[id]

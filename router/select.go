@@ -10,10 +10,10 @@ import (
 
 // Errors of Select; the texts are Mitogen's.
 var (
-	ErrSelectOwned   = errors.New("Cannot add: Receiver is already owned by another Select") //nolint:revive // Mitogen's text
-	ErrSelectCycle   = errors.New("Adding this Select instance would create a Select cycle") //nolint:revive // Mitogen's text
-	ErrSelectUnknown = errors.New("Instance is not a member of this Select")                 //nolint:revive // Mitogen's text
-	ErrSelectEmpty   = errors.New("Cannot get(), Select instance is empty")                  //nolint:revive // Mitogen's text
+	ErrSelectOwned   = errors.New("Cannot add: Receiver is already owned by another Select") //nolint:revive,staticcheck // Mitogen's text
+	ErrSelectCycle   = errors.New("Adding this Select instance would create a Select cycle") //nolint:revive,staticcheck // Mitogen's text
+	ErrSelectUnknown = errors.New("Instance is not a member of this Select")                 //nolint:revive,staticcheck // Mitogen's text
+	ErrSelectEmpty   = errors.New("Cannot get(), Select instance is empty")                  //nolint:revive,staticcheck // Mitogen's text
 )
 
 // Source is what a Select waits on: a *Receiver or another *Select.
@@ -143,7 +143,7 @@ func (s *Select) take(src Source) (Event, bool) {
 	}
 	ev, ok := src.event()
 	if ok && s.oneshot {
-		s.Remove(src)
+		_ = s.Remove(src) // somebody else may have been faster
 	}
 	return ev, ok
 }
@@ -189,7 +189,7 @@ func SelectAll(ctx context.Context, receivers ...*Receiver) iter.Seq2[any, error
 // Close lets all members go and wakes everybody who waits, with ErrLatchClosed.
 func (s *Select) Close() {
 	for _, src := range s.members() {
-		s.Remove(src)
+		_ = s.Remove(src)
 	}
 	s.latch.Close()
 }

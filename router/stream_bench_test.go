@@ -1,53 +1,38 @@
-package router
+package router_test
 
 import (
 	"context"
 	"io"
-	"net"
-	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
+
+	"fakessh/router"
+	"fakessh/router/routertest"
 )
 
-// socketPair returns the two ends of a unix socket pair.
-func socketPair(tb testing.TB) (a, b net.Conn) {
-	tb.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	conns := make([]net.Conn, 2)
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "socketpair")
-		if conns[i], err = net.FileConn(f); err != nil {
-			tb.Fatal(err)
-		}
-		f.Close()
-	}
-	return conns[0], conns[1]
-}
+const frameData = 32 << 10
 
 // benchPair is a master and a child over a socket pair.
-func benchPair(b *testing.B) []*Router {
-	master := New(Config{})
-	child := New(Config{ID: 1, ParentIDs: []ContextID{0}})
-	x, y := socketPair(b)
-	if _, err := child.AddLink(y, LinkConfig{Remote: 0, Parent: true}); err != nil {
+func benchPair(b *testing.B) (master, child *router.Router) {
+	master = router.New(router.Config{})
+	child = router.New(router.Config{ID: 1, ParentIDs: []router.ContextID{0}})
+	x, y := routertest.SocketPair(b)
+	if _, err := child.AddLink(y, router.LinkConfig{Remote: 0, Parent: true}); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := master.AddLink(x, LinkConfig{Remote: 1}); err != nil {
+	if _, err := master.AddLink(x, router.LinkConfig{Remote: 1}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { master.Close(); child.Close() })
-	return []*Router{master, child}
+	return master, child
 }
 
 func BenchmarkStreamThroughput(b *testing.B) {
-	near, far := streamPair(b, benchPair(b))
-	block := make([]byte, maxData)
-	b.SetBytes(maxData)
+	master, child := benchPair(b)
+	near, far := streamBetween(b, master, child)
+	block := make([]byte, frameData)
+	b.SetBytes(frameData)
 	b.ReportAllocs()
 	done := make(chan error, 1)
 	go func() {
@@ -68,13 +53,13 @@ func BenchmarkStreamThroughput(b *testing.B) {
 func BenchmarkStreamEcho(b *testing.B) {
 	for _, bulk := range []bool{false, true} {
 		b.Run(map[bool]string{false: "idle", true: "underBulk"}[bulk], func(b *testing.B) {
-			rs := benchPair(b)
+			master, child := benchPair(b)
 			if bulk {
-				near, far := streamPair(b, rs)
+				near, far := streamBetween(b, master, child)
 				go io.Copy(io.Discard, near) // ends with the stream
 				go far.ReadFrom(endless{})   // the same
 			}
-			near, far := streamPair(b, rs)
+			near, far := streamBetween(b, master, child)
 			go io.Copy(far, far) // ends with the stream
 			var times []time.Duration
 			one := make([]byte, 1)
@@ -94,21 +79,16 @@ func BenchmarkStreamEcho(b *testing.B) {
 	}
 }
 
-// endless is a source without an end.
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
-
 func BenchmarkStreamOpen(b *testing.B) {
-	rs := benchPair(b)
-	rs[1].Register("test.open", func(_ context.Context, c *Call) (any, error) {
+	master, child := benchPair(b)
+	child.Register("test.open", func(_ context.Context, c *router.Call) (any, error) {
 		s, err := c.Stream()
 		if err == nil {
 			s.CloseWrite()
 		}
 		return nil, err
 	})
-	c := rs[0].Context(1)
+	c := master.Context(1)
 	b.ReportAllocs()
 	for b.Loop() {
 		s, _, err := c.Open(context.Background(), "test.open")

@@ -196,15 +196,16 @@ func (s *Stream) strangerLocked(h *header) string {
 	return ""
 }
 
-// deadLocked takes a dead message. From the peer it is a RESET. One from a router on the way means that nothing gets there any
+// deadLocked takes a dead message. From the peer it is a RESET. From the neighbour on the way it means that nothing gets there any
 // more, while what the peer has sent may still be coming: reading goes on until the loss is announced, which follows that.
+// Others have no say.
 func (s *Stream) deadLocked(l *Link, h *header, buf []byte) {
 	reason := cutReason(string(buf[headerLen:]))
 	putBuf(buf)
-	switch h.src {
-	case s.peer.id:
+	switch {
+	case h.src == s.peer.id:
 		s.resetByPeerLocked(reason)
-	case s.r.cfg.ID, l.remote:
+	case l == s.link && h.src == l.remote:
 		s.cutOff = &ResetError{Reason: reason}
 		s.canWrite.Broadcast()
 	}

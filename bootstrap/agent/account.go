@@ -118,14 +118,16 @@ func (as *accounts) current() account {
 	if a, ok := as.fromNameService(uid); ok {
 		return a
 	}
-	return account{Name: unnamed(uid), UID: uid, GID: os.Getegid(), Home: "/", Shell: "/bin/sh"}
+	return madeUp(uid)
 }
 
-func unnamed(uid int) string {
+// madeUp is the account of a uid that nobody knows.
+func madeUp(uid int) account {
+	name := strconv.Itoa(uid)
 	if uid == 0 {
-		return "root"
+		name = "root"
 	}
-	return strconv.Itoa(uid)
+	return account{Name: name, UID: uid, GID: os.Getegid(), Home: "/", Shell: "/bin/sh"}
 }
 
 // nameServiceAge is how long an answer of the name services is believed: they may be

@@ -25,9 +25,11 @@ type Config struct {
 
 // Agent serves the functions of package session in one context.
 type Agent struct {
-	cfg      Config
-	accounts accounts
-	reaper   *reaper
+	cfg     Config
+	account func() account // who sessions run as
+	reaper  *reaper
+	grace   time.Duration // between SIGHUP and SIGKILL, for a session whose stream is lost
+	runs    runTable
 
 	mu       sync.Mutex
 	closing  bool
@@ -38,11 +40,13 @@ type Agent struct {
 
 // New makes an agent and registers its functions with the router.
 func New(cfg Config) *Agent {
-	a := &Agent{cfg: cfg, reaper: newReaper()}
+	a := &Agent{cfg: cfg, account: new(accounts).current, reaper: newReaper(), grace: defaultGrace}
 	a.idle = time.AfterFunc(idleDelay, a.trim)
 	r := cfg.Router
 	r.Register(session.FuncStart, a.start)
 	r.Register(session.FuncDial, a.dial)
+	r.Register(session.FuncInvocation, a.invocation)
+	r.Register(session.FuncAttach, a.attach)
 	r.Register(session.FuncConnect, a.connect)
 	r.Register(session.FuncDisconnect, a.disconnect)
 	r.Register(session.FuncPutImage, a.putImage)
@@ -155,7 +159,7 @@ func (a *Agent) start(_ context.Context, c *router.Call) (any, error) {
 func ping(_ context.Context, c *router.Call) (any, error) { return arg(c, 0), nil }
 
 func (a *Agent) info(context.Context, *router.Call) (any, error) {
-	acct := a.accounts.current()
+	acct := a.account()
 	host, _ := os.Hostname()
 	info := session.Info{
 		PID: os.Getpid(), OS: runtime.GOOS, Arch: runtime.GOARCH, Hostname: host,

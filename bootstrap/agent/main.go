@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"fakessh/bootstrap"
@@ -55,7 +56,14 @@ func serve(cfg bootstrap.Config, images *bootstrap.Images, signals <-chan os.Sig
 	if err != nil {
 		return complain(err, exitFailed)
 	}
-	r := router.New(routerConfig(cfg))
+	var r *router.Router
+	rc := routerConfig(cfg)
+	rc.Log = func(level router.Level, msg string, attrs ...string) {
+		if level >= router.LevelWarn || cfg.Debug {
+			r.ForwardLog(level, "fakessh.router", logText(msg, attrs))
+		}
+	}
+	r = router.New(rc)
 	a := New(Config{Router: r, Child: cfg, Images: images, Version: Version})
 	if err := bootstrap.Announce(l, Version, caps); err != nil {
 		return exitFailed
@@ -92,22 +100,32 @@ func routerConfig(cfg bootstrap.Config) router.Config {
 	return rc
 }
 
+// logText is a record in one line: message key=value….
+func logText(msg string, attrs []string) string {
+	for i := 0; i+1 < len(attrs); i += 2 {
+		msg += " " + attrs[i] + "=" + strconv.Quote(attrs[i+1])
+	}
+	return msg
+}
+
 // streamMemory bounds what this process holds for streams, bytes.
 const streamMemory = 32 << 20
 
 // caps are what this agent can do beyond the protocol's first version.
 var caps = []string{"session", "dial", "connect"}
 
-// Version is told in the ready line. What counts is the digest in the image's name.
+// Version is the protocol's, told in the ready line. Agents of other builds are never spoken to: the
+// digest in the image's name sees to that.
 const Version = "1"
 
-// watchSignals takes over the signals that would end the process at once: the link's end ends it, and a terminating signal does
-// in good order. A handler, unlike SIG_IGN, is not inherited by the programs of sessions.
+// watchSignals takes over the signals that would end the process at once: its link's end ends it, and SIGTERM and SIGHUP do in
+// good order. The rest means nothing to an agent, be it a broken pipe or a key typed at whatever terminal it shares with
+// its parent. A handler, unlike SIG_IGN, is not inherited by the programs of sessions.
 func watchSignals() <-chan os.Signal {
 	end := make(chan os.Signal, 1)
-	signal.Notify(end, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
-		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM)
+	signal.Notify(end, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP,
+		syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM)
 	return end
 }
 

@@ -14,15 +14,13 @@ import (
 // bridgeEnv names a unix socket: the test's program then joins its stdin and stdout to it, and is what sftp -D and scp -D start.
 const bridgeEnv = "AGENT_TEST_BRIDGE"
 
-// agentEnv makes the test's program an agent.
-const agentEnv = "AGENT_TEST_MAIN"
-
+// TestMain lets the test's program be what the shipped program would be.
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(bridgeEnv) != "":
 		bridge(os.Getenv(bridgeEnv))
-	case os.Getenv(agentEnv) != "":
-		os.Exit(Main(os.Args[1:]))
+	case len(os.Args) > 1 && os.Args[1] == "agent":
+		os.Exit(Main(os.Args[2:]))
 	default:
 		os.Exit(m.Run())
 	}

@@ -41,8 +41,8 @@ func startAgent(t *testing.T, env ...string) *agentProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], strconv.Itoa(int(id)), "0", "-", "n:test")
-	cmd.Env = append(os.Environ(), agentEnv+"=1", "GORACE=atexit_sleep_ms=0")
+	cmd := exec.Command("/bin/sh", "-c", `ulimit -Sn 512; exec "$0" "$@"`, os.Args[0], "agent", strconv.Itoa(int(id)), "0", "-", "n:test")
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -102,10 +102,6 @@ func (a *agentProcess) ended(t *testing.T) {
 
 func TestAgentProcess(t *testing.T) {
 	routertest.Leaks(t)
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
 	a := startAgent(t, "FAKESSH_LEAK=1", "GOGC=off")
 	info, err := session.GetInfo(background(t), a.peer)
 	if err != nil || info.PID != a.cmd.Process.Pid || info.UID != os.Geteuid() || info.Version != Version {
@@ -114,16 +110,16 @@ func TestAgentProcess(t *testing.T) {
 	if d, err := session.Ping(background(t), a.peer); err != nil || d <= 0 {
 		t.Errorf("ping %v, %v", d, err)
 	}
-	got := a.run(t, sh("env; echo ---; readlink /proc/$PPID/cwd; umask"))
+	got := a.run(t, sh("env; echo ---; readlink /proc/$PPID/cwd; umask; ulimit -Sn"))
 	env, rest, _ := strings.Cut(got.stdout, "---\n")
-	for _, name := range []string{"FAKESSH_LEAK", "GOGC", agentEnv, "GORACE"} {
+	for _, name := range []string{"FAKESSH_LEAK", "GOGC", "GORACE"} {
 		if strings.Contains(env, name+"=") {
 			t.Errorf("%s has leaked into the session", name)
 		}
 	}
 	lines := strings.Fields(rest)
-	if len(lines) != 2 || lines[0] != "/" {
-		t.Errorf("agent's directory and umask: %q", rest)
+	if len(lines) != 3 || lines[0] != "/" || lines[2] != "512" {
+		t.Fatalf("agent's directory, umask and limit of files: %q", rest)
 	}
 	if mask, err := strconv.ParseInt(lines[1], 8, 32); err != nil || mask&0o022 != 0o022 {
 		t.Errorf("umask %q", lines[1])
@@ -221,8 +217,17 @@ func TestAgentsArguments(t *testing.T) {
 	if got := Main([]string{"probe"}); got != 0 {
 		t.Errorf("probe gives %d", got)
 	}
-	if got := Main([]string{"nonsense"}); got != exitUsage {
-		t.Errorf("nonsense gives %d", got)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = w
+	status := Main([]string{"nonsense"})
+	os.Stderr = stderr
+	w.Close()
+	if text, _ := io.ReadAll(r); status != exitUsage || !strings.HasPrefix(string(text), "fakessh agent: ") {
+		t.Errorf("nonsense gives %d, %q", status, text)
 	}
 }
 

@@ -73,7 +73,7 @@ func (r *reaper) start(path string, argv []string, dir string, env []string, fil
 	if err != nil {
 		return nil, err
 	}
-	p := &process{pid: pid, done: make(chan struct{})}
+	p := &process{pid: pid, done: make(chan struct{}), lost: make(chan struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !p.poll() { // it may have ended before anybody could be told
@@ -86,6 +86,7 @@ func (r *reaper) start(path string, argv []string, dir string, env []string, fil
 type process struct {
 	pid  int
 	done chan struct{} // closed when it has been collected; status is set before
+	lost chan struct{} // closed when hangup has given it up
 
 	mu        sync.Mutex // held while signalling, so that the pid is not collected, and given to another, in between
 	collected bool
@@ -127,12 +128,16 @@ func (p *process) signal(sig syscall.Signal) error {
 	return syscall.Kill(-p.pid, sig)
 }
 
-// grace is how long a session's processes have between SIGHUP and SIGKILL.
-const grace = 2 * time.Second
+// Times of a hangup: between SIGHUP and SIGKILL, and until a process that even SIGKILL does not end
+// (it waits for a dead disk or server) is left to the system.
+const (
+	defaultGrace = 2 * time.Second
+	giveUp       = time.Second
+)
 
-// hangup ends the process group: SIGHUP, and SIGKILL to what is left of it after the grace. It returns
-// when the leader has been collected. Groups that the program made for others (a shell's jobs, daemons) are not touched.
-func (p *process) hangup() {
+// hangup ends the process group: SIGHUP, and SIGKILL to what is left of it after the grace. It returns when that
+// has been done. Groups that the program made for others (a shell's jobs, daemons) are not touched.
+func (p *process) hangup(grace time.Duration) {
 	if p.signal(syscall.SIGHUP) != nil {
 		return
 	}
@@ -144,10 +149,12 @@ func (p *process) hangup() {
 	case <-p.done:
 		p.killGroup(deadline.C)
 	case <-deadline.C:
-		if p.signal(syscall.SIGKILL) == nil {
-			<-p.done
+		_ = p.signal(syscall.SIGKILL)
+		select {
+		case <-p.done:
+		case <-time.After(giveUp):
+			close(p.lost)
 		}
-		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 	}
 }
 

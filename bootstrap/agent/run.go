@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -22,7 +23,9 @@ type run struct {
 	term   *terminal // nil without a pty
 	stdin  *os.File  // the pipe, or the terminal's master
 	outs   []outPipe // stdout and stderr, or the terminal's master alone
+	shims  *shims    // nil unless the session's programs have an ssh of ours
 	exit   session.Exit
+	grace  time.Duration
 }
 
 // outPipe is one of the program's outputs and its class in the stream.
@@ -33,24 +36,41 @@ type outPipe struct {
 
 // launch starts what spec asks for. When it returns without an error, serve has to be called.
 func (a *Agent) launch(spec *session.Spec, s *router.Stream) (*run, error) {
-	if spec.PTY != nil {
-		return a.launchTerminal(spec, s)
+	var h *shims
+	if spec.Shim {
+		var err error
+		if h, err = a.newShims(s); err != nil {
+			return nil, err
+		}
 	}
-	p, err := plan(a.accounts.current(), spec, "")
+	r, err := a.launchWith(spec, s, h)
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	r.shims = h
+	return r, nil
+}
+
+func (a *Agent) launchWith(spec *session.Spec, s *router.Stream, h *shims) (*run, error) {
+	if spec.PTY != nil {
+		return a.launchTerminal(spec, s, h)
+	}
+	p, err := plan(a.account(), spec, "", h)
 	if err != nil {
 		return nil, err
 	}
 	return a.launchPipes(p, s)
 }
 
-func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream) (*run, error) {
+func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream, h *shims) (*run, error) {
 	t, err := openTerminal(spec.PTY)
 	if err != nil {
 		return nil, err
 	}
 	defer t.closeSlave()
-	r := &run{stream: s, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
-	p, err := plan(a.accounts.current(), spec, t.name)
+	r := &run{stream: s, grace: a.grace, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
+	p, err := plan(a.account(), spec, t.name, h)
 	if err == nil && p.refusal == "" {
 		_, _ = io.WriteString(t.slave, p.warning)
 		r.proc, err = p.start(a.reaper, []*os.File{t.slave, t.slave, t.slave}, true)
@@ -63,7 +83,7 @@ func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream) (*run, erro
 }
 
 func (a *Agent) launchPipes(p *program, s *router.Stream) (*run, error) {
-	r := &run{stream: s}
+	r := &run{stream: s, grace: a.grace}
 	if p.refusal != "" {
 		return r, r.refused(p)
 	}
@@ -163,6 +183,7 @@ func (r *run) serve() {
 		r.closeFiles()
 		r.hangup()
 	}
+	r.shims.close()
 	wg.Wait()
 	r.closeFiles()
 	r.stream.Close()
@@ -171,15 +192,19 @@ func (r *run) serve() {
 // hangup ends what the program still runs.
 func (r *run) hangup() {
 	if r.proc != nil {
-		r.proc.hangup()
+		r.proc.hangup(r.grace)
 	}
 }
 
 // wait waits for the program itself.
 func (r *run) wait() {
-	if r.proc != nil {
-		<-r.proc.done
+	if r.proc == nil {
+		return
+	}
+	select {
+	case <-r.proc.done:
 		r.exit = exitOf(r.proc.status)
+	case <-r.proc.lost:
 	}
 }
 
@@ -285,9 +310,24 @@ func (r *run) obey(item router.Control) {
 		if sig, ok := signalNumber(name); err == nil && ok {
 			r.signal(sig)
 		}
+	case session.ItemStop:
+		if len(item.Data) == 1 {
+			r.stopOutput(router.Class(item.Data[0]))
+		}
+	case session.ItemAnswer:
+		r.shims.answered(item.Data)
 	case session.ItemBreak:
 		if r.term != nil {
 			_ = r.term.sendBreak()
+		}
+	}
+}
+
+// stopOutput closes an output that nobody reads any more: a program that writes on gets SIGPIPE, one on a terminal a hangup.
+func (r *run) stopOutput(class router.Class) {
+	for _, out := range r.outs {
+		if out.class == class {
+			out.file.Close()
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -69,7 +70,7 @@ func TestArgvWithoutAShell(t *testing.T) {
 func TestLoginShell(t *testing.T) {
 	w := newWorld(t)
 	got := w.run(session.Spec{Kind: session.Shell}, "echo $0; exit 5\n")
-	a := w.agent.accounts.current()
+	a := w.agent.account()
 	if want := "-" + filepath.Base(a.Shell); !strings.HasSuffix(got.stdout, want+"\n") || got.exit.Status != 5 {
 		t.Errorf("got %+v, want $0 %s", got, want)
 	}
@@ -78,11 +79,7 @@ func TestLoginShell(t *testing.T) {
 func TestProgramsSurroundings(t *testing.T) {
 	closeOnExec() // as Main does: what the test was started with is not the agent's
 	w := newWorld(t)
-	a := w.agent.accounts.current()
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	a := w.agent.account()
 	t.Setenv("FAKESSH_LEAK", "1")
 	got := w.run(sh(`pwd; umask; echo "$USER:$LOGNAME:$HOME:$SHELL:$FAKESSH_LEAK"; ps -o sid= -p $$ | tr -d ' '; echo $$; ls -l /proc/self/fd | wc -l; readlink /proc/self/fd/0 | cut -c1-4`), "")
 	lines := strings.Split(strings.TrimSpace(got.stdout), "\n")
@@ -162,7 +159,10 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 func TestBulkBothWaysAgrees(t *testing.T) {
 	w := newWorld(t)
 	c := w.start(sh("cat"))
-	const size = 100 << 20
+	size := 100 << 20
+	if raceEnabled || testing.Short() {
+		size = 16 << 20
+	}
 	sent := sha256.New()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -181,7 +181,7 @@ func TestBulkBothWaysAgrees(t *testing.T) {
 	got := sha256.New()
 	n, err := c.WriteTo(got)
 	wg.Wait()
-	if err != nil || n != size || string(got.Sum(nil)) != string(sent.Sum(nil)) {
+	if err != nil || n != int64(size) || string(got.Sum(nil)) != string(sent.Sum(nil)) {
 		t.Errorf("%d bytes came back, %v", n, err)
 	}
 	if exit, err := c.Wait(t.Context()); err != nil || exit != (session.Exit{}) {
@@ -231,6 +231,24 @@ func readLine(t testing.TB, r io.Reader, want string) {
 	}
 }
 
+// TestOutputThatNobodyReads ends the program that writes it, as a pipe would.
+func TestOutputThatNobodyReads(t *testing.T) {
+	w := newWorld(t)
+	for _, spec := range []session.Spec{sh("exec yes"), onPTY("exec yes")} {
+		c := w.start(spec)
+		if _, err := io.ReadFull(c, make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.StopOutput(router.Main); err != nil {
+			t.Fatal(err)
+		}
+		if got := collect(t, c); got.exit.Signal != "PIPE" && got.exit.Signal != "HUP" && got.exit.Status == 0 {
+			t.Errorf("got %+v", got.exit)
+		}
+		c.Close()
+	}
+}
+
 // TestBackgroundKeepsThePipes: as with sshd, output is complete when all who can write have closed it.
 func TestBackgroundKeepsThePipes(t *testing.T) {
 	w := newWorld(t)
@@ -265,6 +283,7 @@ func zombie(pid int) bool {
 
 func TestProgramThatIgnoresHangupIsKilled(t *testing.T) {
 	w := newWorld(t)
+	w.agent.grace = 100 * time.Millisecond
 	c := w.start(sh(`trap '' HUP TERM PIPE; echo $$; while :; do sleep 0.1; done`))
 	var line strings.Builder
 	for b := make([]byte, 1); b[0] != '\n'; line.WriteByte(b[0]) {
@@ -321,8 +340,8 @@ func TestManySessionsAtOnce(t *testing.T) {
 
 func TestShortCommandsLeaveNothing(t *testing.T) {
 	n := 1000
-	if testing.Short() {
-		n = 100
+	if raceEnabled || testing.Short() {
+		n = 200
 	}
 	w := newWorld(t)
 	w.run(sh("true"), "")

@@ -16,7 +16,7 @@ func (a *Agent) subsystem(spec *session.Spec, s *router.Stream) (func(), error) 
 	if spec.Command != "sftp" {
 		return nil, errors.New("no subsystem " + strconv.Quote(spec.Command))
 	}
-	acct := a.accounts.current()
+	acct := a.account()
 	if text, ok := nologin(acct, nologinFile); ok {
 		return nil, errors.New(oneLine(text))
 	}

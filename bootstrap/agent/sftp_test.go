@@ -213,7 +213,7 @@ func TestSCP(t *testing.T) {
 // TestSCPTilde: scp asks the server to expand ~user.
 func TestSCPTilde(t *testing.T) {
 	w := newWorld(t)
-	a := w.agent.accounts.current()
+	a := w.agent.account()
 	f, err := os.CreateTemp(a.Home, "agent-test-")
 	if err != nil {
 		t.Skip("home is not writable: " + err.Error())

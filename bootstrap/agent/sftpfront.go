@@ -17,8 +17,8 @@ import (
 //	              └─► everything about names, and extensions: answered here
 //	stream ◄─ Write ◄── whole packets ◄───────────────────────── server
 //
-// Requests about names are answered only when the server has answered everything before them, so that
-// pipelining clients see their requests take effect in order; READ and WRITE overlap.
+// READ and WRITE overlap with each other. Every other request has its turn alone, so that pipelining clients see
+// their requests take effect in order.
 // Read is called by the server's reading goroutine, Write by its sending one.
 type sftpFront struct {
 	stream  *router.Stream
@@ -37,7 +37,8 @@ type sftpFront struct {
 
 	mu      sync.Mutex
 	settled sync.Cond // an answer has been sent
-	pending int       // requests that the server has not answered yet
+	pending int       // requests that have not been answered yet
+	alone   bool      // one of them, which is then the only one, must not overlap
 	opening map[uint32]string
 	files   map[string]openFile
 }
@@ -111,7 +112,7 @@ func (f *sftpFront) next() error {
 		return errSFTPPacket
 	}
 	if kind == fxpWrite {
-		f.admit(maxPending)
+		f.admit(false)
 		f.ready, f.pass = append(f.buf[:0], head[:]...), size-1
 		f.buf = f.ready
 		return nil
@@ -123,11 +124,11 @@ func (f *sftpFront) next() error {
 		return midPacket(err)
 	}
 	if kind == fxpRead {
-		f.admit(maxPending)
+		f.admit(false)
 		f.ready = packet
 		return nil
 	}
-	f.admit(1)
+	f.admit(true)
 	answer, err := f.dispatch(kind, packet)
 	if err != nil || answer == nil {
 		return err
@@ -137,20 +138,26 @@ func (f *sftpFront) next() error {
 	return err
 }
 
-// admit counts a request in, when fewer than limit are pending.
-func (f *sftpFront) admit(limit int) {
+// admit counts a request in: when nothing else is pending if it has to be alone, else when there is room.
+func (f *sftpFront) admit(alone bool) {
+	limit := maxPending
+	if alone {
+		limit = 1
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.pending >= limit {
+	for f.alone || f.pending >= limit {
 		f.settled.Wait()
 	}
 	f.pending++
+	f.alone = alone
 }
 
 func (f *sftpFront) settle() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pending--
+	f.alone = false
 	f.settled.Signal()
 }
 

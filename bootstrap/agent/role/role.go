@@ -13,9 +13,11 @@ var words = map[string]func(args []string) int{
 	"agent": agent.Main, // of a context
 }
 
-// names are the roles chosen by the name the program was started under.
+// names are the roles chosen by the name that the program was started under; they get the whole command line.
 var names = map[string]func(args []string) int{
-	"ssh": shim.Main, "scp": shim.Main, "sftp": shim.Main, // inside a run
+	"ssh":  shim.Main, // that local tools find during a run
+	"scp":  shim.Main,
+	"sftp": shim.Main,
 }
 
 // Main plays the role that args (as os.Args) name, and returns its exit status. ok is false where they name none.

@@ -66,6 +66,18 @@ func NewDescriptor(fd int) *Descriptor {
 // without being stopped, or write them in the right modes.
 func (d *Descriptor) Terminal() bool { return d.own == nil && isTerminal(d.fd) }
 
+// FD is the descriptor's number, to be handed on. It is valid until Close.
+func (d *Descriptor) FD() int {
+	if d.own == nil {
+		return d.fd
+	}
+	fd := -1
+	if c, err := d.own.SyscallConn(); err == nil {
+		_ = c.Control(func(n uintptr) { fd = int(n) })
+	}
+	return fd
+}
+
 // Close closes the descriptor and wakes whoever waits in it. Idempotent.
 func (d *Descriptor) Close() error {
 	d.mu.Lock()

@@ -47,7 +47,8 @@ type Invocation struct {
 	Spec    *Spec  // OpSession
 	Network string // OpDial: "tcp" or "unix"
 	Address string
-	From    string   // OpRun
+	From    string   // OpRun: "[account@]target"
+	Dir     string   // OpRun: the program\'s working directory; "" = home
 	Args    []string // OpRun, and operations of others
 	// Timeout bounds connecting and starting; 0 = no bound beside the methods' own.
 	Timeout time.Duration
@@ -78,6 +79,9 @@ func (i *Invocation) Append(dst []byte) ([]byte, error) {
 	if i.From != "" {
 		d.Set("from", i.From)
 	}
+	if i.Dir != "" {
+		d.Set("dir", i.Dir)
+	}
 	if len(i.Args) > 0 {
 		d.Set("args", texts(i.Args))
 	}
@@ -105,6 +109,7 @@ func ParseInvocation(data []byte) (*Invocation, error) {
 		Network: f.text("network", maxOp),
 		Address: f.text("address", maxPath),
 		From:    f.text("from", maxDest),
+		Dir:     f.text("dir", maxPath),
 		Args:    f.texts("args", maxArgs, maxCommand),
 		Timeout: time.Duration(f.int("timeout", 0, 1<<31)) * time.Millisecond,
 	}
@@ -179,4 +184,28 @@ func readMessage(r io.Reader, head []byte) (Message, error) {
 		return Message{}, io.ErrUnexpectedEOF
 	}
 	return m, nil
+}
+
+// A run in another context than the gateway (Spec.Shim): the agent there serves the control socket, and asks the gateway about each
+// invocation, since only the gateway may connect two contexts.
+//
+//	shim ──Invocation──► agent ──ItemInvoke id──► gateway ──FuncInvocation id──► agent
+//	                                              gateway joins FuncStart in the destination with FuncAttach id here
+//	                     agent ◄──ItemAnswer id, error── gateway, when that cannot be
+const (
+	FuncInvocation = "fakessh.run.invocation" // id → bytes, a wire form of Invocation
+	FuncAttach     = "fakessh.run.attach"     // id → stream: the destination's
+)
+
+// AppendInvokeItem appends the data of an ItemInvoke, or with text of an ItemAnswer, to dst.
+func AppendInvokeItem(dst []byte, id uint64, text string) []byte {
+	return append(binary.BigEndian.AppendUint64(dst, id), text[:min(len(text), maxMessage)]...)
+}
+
+// ParseInvokeItem reads what AppendInvokeItem wrote.
+func ParseInvokeItem(data []byte) (id uint64, text string, err error) {
+	if len(data) < 8 || len(data) > 8+maxMessage {
+		return 0, "", errItem
+	}
+	return binary.BigEndian.Uint64(data), string(data[8:]), nil
 }

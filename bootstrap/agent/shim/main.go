@@ -10,16 +10,6 @@ import (
 	"fakessh/bootstrap/agent/session"
 )
 
-// Environment of the programs of a run.
-const (
-	// EnvSocket is the control socket that the shim connects to.
-	EnvSocket = "FAKESSH_SOCKET"
-	// EnvDest is where every host name leads, "[account@]target"; empty or absent: host names are names of targets.
-	EnvDest = "FAKESSH_DEST"
-	// EnvSSH is the shim itself, as the wrappers of scp and sftp give it to them.
-	EnvSSH = "FAKESSH_SSH"
-)
-
 // version is what -V prints: programs look at its beginning.
 const version = "OpenSSH_9.2 fakessh"
 
@@ -146,7 +136,7 @@ func (o *options) print() string {
 // invocation is what every request of this command line has in common.
 func (o *options) invocation(op string) *session.Invocation {
 	return &session.Invocation{
-		Op: op, Dest: os.Getenv(EnvDest), Host: o.host, Account: o.user, Timeout: o.timeout,
+		Op: op, Dest: os.Getenv(session.EnvDest), Host: o.host, Account: o.user, Timeout: o.timeout,
 	}
 }
 

@@ -28,12 +28,12 @@ type run struct {
 	end    sync.Once // restores the terminal
 }
 
-func newRun(o *options) *run { return &run{o: o, socket: os.Getenv(EnvSocket)} }
+func newRun(o *options) *run { return &run{o: o, socket: os.Getenv(session.EnvSocket)} }
 
 // main does what the command line says, and returns the exit status.
 func (r *run) main() int {
 	if r.socket == "" {
-		return r.fail(errors.New(EnvSocket + " is not set: this ssh works inside a run only"))
+		return r.fail(errors.New(session.EnvSocket + " is not set: this ssh works inside a run only"))
 	}
 	if err := r.forwardings(); err != nil {
 		return r.fail(err)
@@ -274,8 +274,13 @@ func (r *run) obey(command byte) {
 
 // suspend stops this process until somebody continues it, with the terminal as it was found.
 func (r *run) suspend() {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
 	r.tty.restore()
-	_ = syscall.Kill(0, syscall.SIGSTOP)
+	if syscall.Kill(0, syscall.SIGSTOP) == nil {
+		<-continued // the stop may come a moment after the call that asked for it
+	}
 	r.tty.raw()
 	_ = r.conn.Send(session.InvokeSize, session.AppendSize(nil, sizeOf(0)))
 }

@@ -5,14 +5,16 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"fakessh/bootstrap/agent/session"
 )
 
 // wrap replaces this process by the real scp or sftp, which has the path of ssh compiled in and is told another with -S. It
 // returns only on an error.
 func wrap(name string, args []string) error {
-	ssh := os.Getenv(EnvSSH)
+	ssh := os.Getenv(session.EnvSSH)
 	if ssh == "" {
-		return errors.New(EnvSSH + " is not set: this " + name + " works inside a run only")
+		return errors.New(session.EnvSSH + " is not set: this " + name + " works inside a run only")
 	}
 	real, err := findReal(name, filepath.Dir(ssh), filepath.SplitList(os.Getenv("PATH")))
 	if err != nil {

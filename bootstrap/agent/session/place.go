@@ -1,0 +1,132 @@
+package session
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Place is the private directory of one run: what its programs find first on PATH, and the socket that it speaks to.
+type Place struct{ dir string }
+
+// NewPlace makes the directory. program is an executable that knows its role by the names ssh, scp and sftp; linked says that it stays
+// where it is, so that links to it do; otherwise it is copied.
+func NewPlace(program string, linked bool) (*Place, error) {
+	base := os.TempDir()
+	if len(base) > maxBase || strings.Trim(base, plainPath) != "" || !filepath.IsAbs(base) {
+		base = "/tmp"
+	}
+	dir, err := os.MkdirTemp(base, "fakessh-run-")
+	if err != nil {
+		return nil, err
+	}
+	p := &Place{dir: dir}
+	if err := p.fill(program, linked); err != nil {
+		p.Remove()
+		return nil, err
+	}
+	return p, nil
+}
+
+// The directory's path goes into variables that are split at blanks and read by shells, and into a socket's address, which is short.
+const (
+	plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+"
+	maxBase   = 60
+)
+
+func (p *Place) fill(program string, linked bool) error {
+	if !linked {
+		if err := copyProgram(program, p.SSH()); err != nil {
+			return err
+		}
+		program = p.SSH()
+	}
+	for _, name := range [...]string{"ssh", "scp", "sftp"} {
+		if file := filepath.Join(p.dir, name); file != program {
+			if err := os.Symlink(program, file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func copyProgram(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if closeErr := out.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// SSH is the path of the shim.
+func (p *Place) SSH() string { return filepath.Join(p.dir, "ssh") }
+
+// Socket is where Listen listens.
+func (p *Place) Socket() string { return filepath.Join(p.dir, "control.sock") }
+
+// Listen opens the place's own socket. Only the own user gets as far as this directory.
+func (p *Place) Listen() (*net.UnixListener, error) {
+	return net.ListenUnix("unix", &net.UnixAddr{Name: p.Socket(), Net: "unix"})
+}
+
+// Remove removes the directory with all that is in it.
+func (p *Place) Remove() { os.RemoveAll(p.dir) }
+
+// Environment of the programs of a run.
+const (
+	// EnvSocket is the control socket that the shim connects to.
+	EnvSocket = "FAKESSH_SOCKET"
+	// EnvDest is where every host name leads, "[account@]target"; empty or absent: host names are names of targets.
+	EnvDest = "FAKESSH_DEST"
+	// EnvSSH is the path of the shim, as the wrappers of scp and sftp give it to them.
+	EnvSSH = "FAKESSH_SSH"
+)
+
+// cleared are variables that would lead programs past the shim, or make them speak to it wrongly.
+var cleared = []string{
+	"GIT_SSH", "SVN_SSH", "CVS_RSH", "BORG_RSH", "RSYNC_CONNECT_PROG", "ANSIBLE_SSH_EXECUTABLE", EnvDest, "FAKESSH_BACKGROUND",
+}
+
+// Environ is base as the programs of the run get it: with the place first on PATH, and named to the programs that look for ssh elsewhere.
+// socket is where the shim connects to, dest where it leads.
+func (p *Place) Environ(base []string, socket, dest string) []string {
+	path := p.dir
+	if old := LookEnv(base, "PATH"); old != "" {
+		path += string(os.PathListSeparator) + old
+	}
+	set := []string{
+		"PATH=" + path, "RSYNC_RSH=" + p.SSH(), "GIT_SSH_COMMAND=" + p.SSH(), "GIT_SSH_VARIANT=ssh",
+		EnvSocket + "=" + socket, EnvSSH + "=" + p.SSH(),
+	}
+	if dest != "" {
+		set = append(set, EnvDest+"="+dest)
+	}
+	env := slices.DeleteFunc(slices.Clone(base), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains(cleared, name) || slices.ContainsFunc(set, func(s string) bool { return strings.HasPrefix(s, name+"=") })
+	})
+	return append(env, set...)
+}
+
+// LookEnv is the value of name in env, or "".
+func LookEnv(env []string, name string) string {
+	for i := len(env) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(env[i], name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
