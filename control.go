@@ -35,6 +35,8 @@ type ControlServer struct {
 
 	// fixed is where every host name leads, whatever a request says.
 	fixed *Dest
+	// ending is why connections end with Close; nil is errShuttingDown.
+	ending error
 
 	mu        sync.Mutex
 	closed    bool
@@ -150,7 +152,7 @@ func (s *ControlServer) Shutdown(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		s.abort(errShuttingDown)
+		s.abort()
 		<-done
 	}
 }
@@ -158,7 +160,7 @@ func (s *ControlServer) Shutdown(ctx context.Context) {
 // Close ends everything at once, and returns when it has ended. Idempotent.
 func (s *ControlServer) Close() error {
 	s.stop()
-	s.abort(errShuttingDown)
+	s.abort()
 	s.wg.Wait()
 	return nil
 }
@@ -173,8 +175,12 @@ func (s *ControlServer) stop() {
 	}
 }
 
-// abort ends every connection with cause.
-func (s *ControlServer) abort(cause error) {
+// abort ends every connection.
+func (s *ControlServer) abort() {
+	cause := s.ending
+	if cause == nil {
+		cause = errShuttingDown
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for conn, cancel := range s.conns {

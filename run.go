@@ -84,7 +84,7 @@ func (t *Tree) Run(ctx context.Context, dest string, argv []string, opts ...RunO
 	if c.from != "" {
 		return t.runFrom(ctx, dest, argv, c)
 	}
-	srv := &ControlServer{Tree: t, Logger: t.log}
+	srv := &ControlServer{Tree: t, Logger: t.log, ending: errRunEnded}
 	if srv.fixed, err = t.runDest(dest); err != nil {
 		return 0, err
 	}

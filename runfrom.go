@@ -26,6 +26,9 @@ import (
 // maxFromInvocations bounds the invocations of one run that are being connected or at work.
 const maxFromInvocations = 256
 
+// errRunEnded is why sessions end that outlive their run.
+var errRunEnded = errors.New("the run has ended")
+
 // remoteRun is a run's program in a target, seen from the gateway.
 type remoteRun struct {
 	srv    *ControlServer
@@ -58,7 +61,7 @@ func (s *ControlServer) startRun(ctx context.Context, from Dest, a *Access, spec
 
 // release ends the circuits that are left.
 func (r *remoteRun) release() {
-	r.cancel(errors.New("the run has ended"))
+	r.cancel(errRunEnded)
 	r.wg.Wait()
 	r.from.Release()
 }

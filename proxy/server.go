@@ -148,6 +148,7 @@ func (s *Server) newSSH() *ssh.Server {
 			"default": func(_ *ssh.Server, sc *gossh.ServerConn, nc gossh.NewChannel, ctx ssh.Context) {
 				c := connOf(ctx)
 				if c.establish(sc) {
+					c.announceHostKeys(sc)
 					c.serveChannel(nc)
 				}
 			},
