@@ -282,7 +282,7 @@ func (e *circuitEnd) forward(buf []byte) {
 		magic: EncodingLegacy, dst: e.peer.id, src: own, auth: own, handle: e.peerHandle, replyTo: e.handle,
 		length: uint32(len(buf) - headerLen),
 	})
-	e.link.q.push(e.flow(), frame{buf}, false) // fails only when the link closes: lost will be called
+	_ = e.link.q.push(e.flow(), frame{buf}, false) // fails only when the link closes: lost will be called
 }
 
 func (e *circuitEnd) flow() flowKey { return flowKey{e.c.r.cfg.ID, e.handle} }
