@@ -101,7 +101,7 @@ type tcpStream struct{ *net.TCPConn }
 
 // Reset is of Stream.
 func (s tcpStream) Reset(error) {
-	s.SetLinger(0)
+	_ = s.SetLinger(0)
 	s.Close()
 }
 
@@ -158,7 +158,7 @@ type treeSession struct {
 func (s *treeSession) Output(stdout, stderr io.Writer) error {
 	for {
 		chunk, err := s.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
