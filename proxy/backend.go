@@ -154,26 +154,9 @@ type treeSession struct {
 	place *treePlace
 }
 
-// Output is of Session: one loop, one copy (into the SSH packet), and credit goes back when that is written.
+// Output is of Session.
 func (s *treeSession) Output(stdout, stderr io.Writer) error {
-	for {
-		chunk, err := s.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return s.place.cause(err)
-		}
-		w := stdout
-		if chunk.Class == router.Extended {
-			w = stderr
-		}
-		_, err = w.Write(chunk.Data)
-		chunk.Release()
-		if err != nil {
-			return err
-		}
-	}
+	return s.place.cause(writeChunks(s, stdout, stderr))
 }
 
 // Wait is of Session.

@@ -37,6 +37,7 @@ type conn struct {
 	ident     atomic.Pointer[identity] // of a finished handshake; nil before establish
 	host      *Target                  // a virtual host's target
 
+	announceOnce   sync.Once
 	noMoreSessions atomic.Bool
 	sessions       atomic.Int32 // ever opened
 }
@@ -264,6 +265,12 @@ func (c *conn) globalRequest(req *gossh.Request) (ok bool, reply []byte) {
 	case reqNoMoreSessions:
 		c.noMoreSessions.Store(true)
 		return true, nil
+	case reqHostKeysProve:
+		proofs, err := c.proveHostKeys(req.Payload)
+		if err != nil {
+			c.log.Info("host keys not proven", "err", oneLine(err.Error()))
+		}
+		return err == nil, proofs
 	}
 	return false, nil // also tcpip-forward: "remote port forwarding failed"
 }

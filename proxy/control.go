@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"fakessh/bootstrap/agent/session"
+	"fakessh/router"
 )
 
 // control carries what goes to the program beside its input. What comes before the program exists is kept: the last size, and
@@ -59,6 +60,11 @@ func (c *control) signal(name string) bool {
 
 func (c *control) sendBreak(ms uint32) bool {
 	return c.send(func(p Session) error { return p.Break(ms) })
+}
+
+// stopOutput says that the client does not read what the program writes to its stdout any more.
+func (c *control) stopOutput() bool {
+	return c.send(func(p Session) error { return p.StopOutput(router.Main) })
 }
 
 func (c *control) send(item func(Session) error) bool {

@@ -26,6 +26,7 @@ import (
 	"fakessh"
 	"fakessh/authz"
 	"fakessh/bootstrap/agent/session"
+	"fakessh/router"
 )
 
 // fakeBackend is a tree whose every target is this machine: sessions are local processes.
@@ -160,6 +161,9 @@ func (s *localSession) Output(stdout, stderr io.Writer) error {
 	if s.tty != nil && errors.Is(err, syscall.EIO) {
 		err = nil // the other side of the pty is closed
 	}
+	if errors.Is(err, os.ErrClosed) {
+		err = nil // by StopOutput
+	}
 	err = errors.Join(err, <-errs)
 	select {
 	case <-s.reset:
@@ -179,6 +183,12 @@ func (s *localSession) Signal(name string) error {
 	return syscall.Kill(-s.cmd.Process.Pid, sig)
 }
 func (s *localSession) Break(uint32) error { return nil }
+func (s *localSession) StopOutput(class router.Class) error {
+	if class != router.Main {
+		return errors.New("not stdout")
+	}
+	return s.out.(io.Closer).Close()
+}
 
 func (s *localSession) Wait(context.Context) (session.Exit, error) {
 	err := s.cmd.Wait()

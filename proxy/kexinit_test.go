@@ -125,13 +125,13 @@ func TestVersionLineIsSentOnce(t *testing.T) {
 	client, server := net.Pipe()
 	tr := newTransport(server, time.Minute)
 	go func() {
-		tr.sendVersion("SSH-2.0-fakesshd_1")
-		io.WriteString(tr, "SSH-2.0-fakesshd_1\r\n")
+		tr.sendVersion("SSH-2.0-OpenSSH_fakesshd_1")
+		io.WriteString(tr, "SSH-2.0-OpenSSH_fakesshd_1\r\n")
 		io.WriteString(tr, "rest")
 		tr.Close()
 	}()
 	got, err := io.ReadAll(client)
-	if err != nil || string(got) != "SSH-2.0-fakesshd_1\r\nrest" {
+	if err != nil || string(got) != "SSH-2.0-OpenSSH_fakesshd_1\r\nrest" {
 		t.Errorf("sent %q, %v", got, err)
 	}
 }

@@ -91,11 +91,20 @@ func (r *relay) inward() {
 
 // outward carries what comes back. A stream that fails ends the channel without an EOF, which would say that all is there.
 func (r *relay) outward() {
-	_, err := io.Copy(&countWriter{r.ch, &r.out}, r.stream)
+	err := r.copyOut()
 	if err == nil {
 		_ = r.ch.CloseWrite()
 		return
 	}
 	r.stream.Reset(err)
 	_ = r.ch.Close()
+}
+
+func (r *relay) copyOut() error {
+	out := &countWriter{r.ch, &r.out}
+	if src, ok := r.stream.(chunkSource); ok {
+		return writeChunks(src, out, io.Discard)
+	}
+	_, err := io.Copy(out, r.stream)
+	return err
 }

@@ -23,7 +23,7 @@ type Config struct {
 	Decider  Decider
 	Auditor  Auditor // nil discards
 	Backend  Backend
-	Version  string       // of the program, in "SSH-2.0-fakesshd_VERSION"; "" = "dev"
+	Version  string       // of the program, in "SSH-2.0-OpenSSH_fakesshd_VERSION"; "" = "dev"
 	Logger   *slog.Logger // nil discards
 
 	LoginGrace  time.Duration  // for a handshake; 0 = 60 s
@@ -85,13 +85,13 @@ func New(cfg Config) (*Server, error) {
 	setDefaults(&cfg)
 	s := &Server{
 		cfg:       cfg,
-		version:   "SSH-2.0-fakesshd_" + cfg.Version,
 		log:       cfg.Logger,
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 	}
-	if !printable(s.version) || len(s.version) > 200 {
-		return nil, fmt.Errorf("proxy: version %q", cfg.Version)
+	var err error
+	if s.version, err = versionLine(cfg.Version); err != nil {
+		return nil, err
 	}
 	if cfg.HostCA != nil {
 		s.certs = &hostCerts{key: cfg.HostKeys[0], ca: cfg.HostCA, now: time.Now}
@@ -148,6 +148,7 @@ func (s *Server) newSSH() *ssh.Server {
 			"default": func(_ *ssh.Server, sc *gossh.ServerConn, nc gossh.NewChannel, ctx ssh.Context) {
 				c := connOf(ctx)
 				if c.establish(sc) {
+					c.announceHostKeys(sc)
 					c.serveChannel(nc)
 				}
 			},

@@ -94,10 +94,12 @@ func (s *sessionChannel) request(req *gossh.Request) bool {
 	case reqBreak:
 		ms, err := parseBreak(req.Payload)
 		return err == nil && s.started && s.spec.PTY != nil && s.control.sendBreak(ms)
+	case reqEndOfWrite:
+		return s.started && s.control.stopOutput()
 	case reqKeepAlive:
 		return true
 	}
-	return false // among them x11-req, auth-agent-req, eow: not served
+	return false // among them x11-req, auth-agent-req: not served
 }
 
 func (s *sessionChannel) env(payload []byte) bool {

@@ -22,6 +22,7 @@ import (
 
 	"fakessh/authz"
 	"fakessh/bootstrap/agent/session"
+	"fakessh/router"
 )
 
 // packetTypes are the channel packets that a real client received, from its debug output.
@@ -79,6 +80,29 @@ func TestHalfClosedInputEndsTheProgram(t *testing.T) {
 	cmd.Stdin = strings.NewReader("text\n")
 	if got := run(t, cmd); got != (result{"text\nend\n", "", 4}) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// `ssh web1 yes | head -1`: the client says that nobody reads any more, and the program gets SIGPIPE.
+func TestUnreadOutputEndsTheProgram(t *testing.T) {
+	g := startGateway(t)
+	for _, dest := range [][]string{{"web1@gw"}, {"-J", "gw", "alice@web1"}} {
+		cmd := g.ssh(append(dest, "yes; exit 5")...)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line := make([]byte, 2)
+		if _, err := io.ReadFull(out, line); err != nil || string(line) != "y\n" {
+			t.Errorf("%q: got %q, %v", dest, line, err)
+		}
+		out.Close()
+		if cmd.Wait(); cmd.ProcessState.ExitCode() != 5 {
+			t.Errorf("%q: %v", dest, cmd.ProcessState)
+		}
 	}
 }
 
@@ -209,6 +233,9 @@ func (s *scriptedSession) Break(ms uint32) error {
 	defer close(s.broken)
 	return s.Signal(fmt.Sprint("break ", ms))
 }
+func (s *scriptedSession) StopOutput(class router.Class) error {
+	return s.Signal(fmt.Sprint("stop ", class))
+}
 func (s *scriptedSession) Wait(context.Context) (session.Exit, error) {
 	return s.exit, nil
 }
@@ -254,6 +281,7 @@ func TestRequestsDuringConnect(t *testing.T) {
 		ch.SendRequest(reqWindowChange, false, gossh.Marshal(session.Size{Columns: columns, Rows: 50}))
 	}
 	ch.SendRequest(reqSignal, false, gossh.Marshal(struct{ Name string }{"INT"}))
+	ch.SendRequest(reqEndOfWrite, false, nil)
 	ch.SendRequest(reqBreak, false, gossh.Marshal(struct{ MS uint32 }{500}))
 	select {
 	case <-started:
@@ -271,7 +299,7 @@ func TestRequestsDuringConnect(t *testing.T) {
 	if want := (session.Size{Columns: 132, Rows: 50}); len(s.sizes) == 0 || s.sizes[len(s.sizes)-1] != want {
 		t.Errorf("sizes %v, want %v in the end", s.sizes, want)
 	}
-	if want := []string{"INT", "break 500"}; !slices.Equal(s.items, want) {
+	if want := []string{"INT", "stop 0", "break 500"}; !slices.Equal(s.items, want) {
 		t.Errorf("items %q, want %q", s.items, want)
 	}
 }

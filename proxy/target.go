@@ -6,6 +6,7 @@ import (
 
 	"fakessh"
 	"fakessh/bootstrap/agent/session"
+	"fakessh/router"
 )
 
 // JumpMode is what `ssh -J` to a target's name does.
@@ -63,6 +64,9 @@ type Session interface {
 	Resize(session.Size) error
 	Signal(name string) error
 	Break(ms uint32) error
+	// StopOutput says that nobody reads that output any more: a program that writes on gets SIGPIPE. What it has written is
+	// still to be taken.
+	StopOutput(router.Class) error
 	// Wait waits for the exit, which comes after all output.
 	Wait(ctx context.Context) (session.Exit, error)
 	// Reset ends the session at once; the program gets SIGHUP. Idempotent.

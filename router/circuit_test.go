@@ -414,3 +414,31 @@ func TestFloodOfHeldItemsEndsTheJoin(t *testing.T) {
 	}
 	a.wantFrame("\x04too many control items")
 }
+
+// FuzzCircuitFrames feeds frames to both ends of a circuit: a byte that says which end and how many bytes, then these.
+// Whatever they are, the circuit lives on or ends, at both ends, and the router works.
+func FuzzCircuitFrames(f *testing.F) {
+	for _, s := range []string{
+		"", "\x01\x00", "\x05\x00abcd\x81\x03\x01\x03", "\x11" + creditFrame(0, 1<<20), "\x91" + creditFrame(9, 1), "\x03\x05kx\x82\x80x\x86\x04oops!",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := newRouter(t, router.Config{})
+		c, a, b := rawCircuit(t, r)
+		for len(data) > 0 {
+			e, n := a, min(int(data[0]&0x7f), len(data)-1)
+			if data[0]&0x80 != 0 {
+				e = b
+			}
+			e.send(string(data[1 : 1+n]))
+			data = data[1+n:]
+		}
+		for _, e := range []*rawEnd{a, b} { // the router is there
+			e.p.send(e.p.own(0, 999999, 4242, ""))
+			e.p.nextOf(4242)
+		}
+		c.Close(nil)
+		<-c.Done()
+	})
+}

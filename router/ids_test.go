@@ -84,7 +84,7 @@ func TestAllocationFailsWithItsContextOrTheMastersNonsense(t *testing.T) {
 	if err := <-given; !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
-	for _, v := range []any{nil, "x", tuple(), tuple(1), tuple("a", "b"), tuple(5, 5), tuple(9, 3), tuple(0, 10), tuple(1, 1<<40)} {
+	for _, v := range []any{nil, "x", tuple(), tuple(1), tuple("a", "b"), tuple(5, 5), tuple(9, 3), tuple(0, 10), tuple(1, int64(1)<<40)} {
 		done := make(chan error)
 		go func() { _, err := r.AllocateID(t.Context()); done <- err }()
 		m := above.next()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fakessh/router"
@@ -250,19 +251,54 @@ func TestWhatWasSentBeforeTheEndIsDeliveredAfterAFailedWrite(t *testing.T) {
 }
 
 func TestPeerThatNeitherReadsNorSpeaksIsDroppedAfterAFailedWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRouter(t, router.Config{})
+		ours, _ := routertest.Pipe()
+		link := halfDead{ours, make(chan struct{})}
+		close(link.broken)
+		c, err := r.AddLink(link, child(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		r.Route(&router.Message{Dst: 1, Handle: 1000})
+		<-c.Done()
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("noticed after %v", d)
+		}
+	})
+}
+
+func TestCloseDoesNotWaitForAPeerThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := router.New(router.Config{})
+		ours, theirs := routertest.Pipe()
+		if _, err := r.AddLink(ours, child(1)); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			r.Route(&router.Message{Dst: 1, Handle: 1000, Data: make([]byte, 64<<10)})
+		}
+		start := time.Now()
+		r.Close()
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("closed after %v", d)
+		}
+		theirs.Close()
+	})
+}
+
+func TestCloseWritesWhatIsQueued(t *testing.T) {
 	r := newRouter(t, router.Config{})
-	ours, _ := routertest.Pipe()
-	link := halfDead{ours, make(chan struct{})}
-	close(link.broken)
-	c, err := r.AddLink(link, child(1))
-	if err != nil {
-		t.Fatal(err)
+	p := connect(t, r, child(1))
+	for i := range 100 {
+		r.Route(&router.Message{Dst: 1, Handle: router.Handle(2000 + i), Data: make([]byte, 10000)})
 	}
-	r.Route(&router.Message{Dst: 1, Handle: 1000})
-	select {
-	case <-c.Done():
-	case <-time.After(10 * time.Second):
-		t.Fatal("not noticed")
+	r.Close()
+	for i := range 100 {
+		if m := p.next(); m.handle != uint32(2000+i) {
+			t.Fatalf("message %d is %v", i, m.handle)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,16 +11,17 @@ import (
 // does not stand in the buffers of a transport, where the scheduler cannot let a keystroke pass it.
 //
 // It acts only on a standing queue, found as CoDel finds one (RFC 8289): the smallest round trip within an interval
-// stays above the smallest ever by more than a target. Then the path is full, and what it delivered in the interval is
-// what it can carry, as in BBR; the cap becomes that rate times the smallest round trip and a little. Without a queue a cap
-// that was reached doubles, until there is none again. So a path that is only slow because processes wait for
-// a processor is not held back: some round trip in an interval is always fast there.
+// stays above the smallest ever by more than a target. Then the path is full, and the most it delivered in one of the last
+// intervals is what it can carry, as in BBR; the cap becomes that rate times the smallest round trip and a little. Without a
+// queue a cap that was reached doubles, until there is none again. So a path that is only slow because processes wait
+// for a processor is not held back: some round trip in an interval is always fast there.
 const (
 	freeFlight   = 64 << 10 // what a stream may have on the way uncounted; not less than ackEvery, or a sender could wait for ever
 	minCap       = 64 << 10 // beyond that
 	noCap        = 1 << 40
 	paceInterval = 100 * time.Millisecond
-	queueTarget  = 10 * time.Millisecond
+	queueTarget  = 20 * time.Millisecond
+	rateMemory   = 10               // intervals
 	baseAge      = 10 * time.Second // after that the smallest round trip is measured anew,
 	floorAge     = time.Second      // and sooner when it holds bulk back to the utmost: it may be wrong
 )
@@ -28,26 +30,32 @@ const (
 type pacer struct {
 	mu       sync.Mutex
 	cap      int64 // on excess
-	flight   int64 // what all streams have on the way
-	excess   int64 // of that, what is beyond each stream's freeFlight
+	excess   int64 // what streams have on the way beyond their freeFlight
 	base     time.Duration
 	baseTime time.Time
 	draining bool // this interval runs below the cap, to see base
 	settling bool // the last one did: what it shows is no reason to send more
-	waiting  []func()
+	waiting  map[Handle]func()
 
 	start     time.Time // of the interval
 	delivered int64     // in it
 	least     time.Duration
-	limited   bool // somebody had to wait for the cap
-	within    bool // it began within the cap
-	futile    int  // intervals in a row within the cap that did not make the round trip shorter
+	movers    map[Handle]struct{} // streams of which something has arrived
+	limited   bool                // somebody had to wait for the cap
+	within    bool                // it began within the cap
+	rates     [rateMemory]float64 // bytes per second, in the last intervals
+	interval  int
+	futile    int // intervals in a row within the cap that did not make the round trip shorter
 }
 
 func excess(flight int64) int64 { return max(0, flight-freeFlight) }
 
-// admit reports whether a stream with flight bytes on the way may send n more. If not, it calls wake once, later.
-func (p *pacer) admit(flight int64, n int, wake func()) bool {
+func newPacer() *pacer {
+	return &pacer{cap: noCap, waiting: map[Handle]func(){}, movers: map[Handle]struct{}{}}
+}
+
+// admit reports whether the stream h with flight bytes on the way may send n more. If not, wake is called once, later.
+func (p *pacer) admit(h Handle, flight int64, n int, wake func()) bool {
 	if flight < freeFlight {
 		return true
 	}
@@ -57,16 +65,16 @@ func (p *pacer) admit(flight int64, n int, wake func()) bool {
 		return true
 	}
 	p.limited = true
-	p.waiting = append(p.waiting, wake)
+	p.waiting[h] = wake
 	return false
 }
 
-// limit is what excess may be: the cap, or when draining a little less than what the path holds without a queue.
+// limit is what excess may be: the cap, or when draining half of what the path holds without a queue.
 func (p *pacer) limit() int64 {
 	if !p.draining {
 		return p.cap
 	}
-	return int64(float64(p.cap) * 0.8 * float64(p.base) / float64(p.wanted()))
+	return int64(float64(p.cap) * 0.5 * float64(p.base) / float64(p.wanted()))
 }
 
 // wanted is the round trip that the cap allows.
@@ -74,20 +82,24 @@ func (p *pacer) wanted() time.Duration { return p.base + p.base/8 + queueTarget/
 
 // moved tells that a stream's bytes on the way have changed: sent, delivered, or forgotten at its end.
 func (p *pacer) moved(before, after int64) {
+	d := excess(after) - excess(before)
+	if d == 0 {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.flight += after - before
-	p.excess += excess(after) - excess(before)
+	p.excess += d
 }
 
-// acked takes in that n bytes have arrived, with their round trip if it is known. It returns who may go on.
-func (p *pacer) acked(n int64, rtt time.Duration, now time.Time) []func() {
+// acked takes in that n bytes of stream h have arrived, with their round trip if it is known. It returns who may go on.
+func (p *pacer) acked(h Handle, n int64, rtt time.Duration, now time.Time) []func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.start.IsZero() {
 		p.begin(now)
 	}
 	p.delivered += n
+	p.movers[h] = struct{}{}
 	if rtt > 0 {
 		if p.least == 0 || rtt < p.least {
 			p.least = rtt
@@ -116,13 +128,17 @@ func (p *pacer) release() []func() {
 	if len(p.waiting) == 0 || p.excess > 0 && p.excess >= p.limit() {
 		return nil
 	}
-	wake := p.waiting
-	p.waiting = nil
+	wake := make([]func(), 0, len(p.waiting))
+	for _, fn := range p.waiting {
+		wake = append(wake, fn)
+	}
+	clear(p.waiting)
 	return wake
 }
 
 func (p *pacer) begin(now time.Time) {
 	p.start, p.delivered, p.least, p.limited, p.within = now, 0, 0, false, p.excess <= p.cap
+	clear(p.movers)
 }
 
 // judge sets the cap by what an interval has shown.
@@ -134,12 +150,14 @@ func (p *pacer) judge(took time.Duration, now time.Time) {
 		p.draining, p.settling = false, p.draining
 		return
 	}
-	perSecond := float64(p.delivered) / took.Seconds()
-	uncounted := time.Duration(float64(p.flight-p.excess+minCap) / perSecond * float64(time.Second))
+	p.rates[p.interval%rateMemory] = float64(p.delivered) / took.Seconds()
+	p.interval++
+	perSecond := slices.Max(p.rates[:])
+	uncounted := float64(len(p.movers)*freeFlight + minCap) // what is on the way whatever the cap
 	queue := p.least - p.base
 	switch {
-	case queue > p.base/4+queueTarget+uncounted:
-		p.shorten(perSecond, now)
+	case queue > p.base/4+queueTarget+seconds(uncounted/perSecond):
+		p.shorten(perSecond)
 	case p.limited && queue < p.base/16+queueTarget/5:
 		p.futile = 0
 		if p.cap *= 2; p.cap > 4*maxWindow {
@@ -154,18 +172,18 @@ func (p *pacer) judge(took time.Duration, now time.Time) {
 	}
 }
 
-// shorten acts on a queue. If all that is on the way has been within the cap for some time, the queue is not of our making, or the
-// path has become longer: then this is the smallest round trip that can be had.
-func (p *pacer) shorten(perSecond float64, now time.Time) {
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// shorten acts on a queue. If that goes on though all that is on the way has been within the cap for some time, the
+// queue is not of our making, or the path has become longer: base is measured anew.
+func (p *pacer) shorten(perSecond float64) {
+	p.cap = max(minCap, int64(perSecond*p.wanted().Seconds()))
 	if p.futile++; !p.within {
 		p.futile = 0
 	}
 	if p.futile == 3 {
-		p.futile = 0
-		p.base, p.baseTime = p.least, now
-		return
+		p.futile, p.draining = 0, true
 	}
-	p.cap = max(minCap, int64(perSecond*p.wanted().Seconds()))
 }
 
 // ageBase measures the smallest round trip anew.

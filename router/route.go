@@ -98,16 +98,6 @@ func (r *Router) send(l *Link, h *header, buf []byte, wait bool) error {
 	return l.q.push(flowOf(h), frame{buf: buf}, wait)
 }
 
-// sendFrame sends a frame of an own stream: its header is filled in. It owns buf. Streams do not loop back.
-func (r *Router) sendFrame(dst ContextID, key flowKey, buf []byte, wait bool) error {
-	l := r.linkTo(dst)
-	if l == nil {
-		putBuf(buf)
-		return &ChannelError{Reason: reasonNoRoute(dst, r.cfg.ID)}
-	}
-	return l.q.push(key, frame{buf: buf}, wait)
-}
-
 // Route sends a message of this context, or delivers it here: Src and Auth become the own id. It blocks while
 // the link's queue is full. What cannot be delivered is answered by a dead message to m.ReplyTo.
 func (r *Router) Route(m *Message) {

@@ -5,7 +5,10 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"fakessh/router/pickle"
 )
@@ -115,6 +118,62 @@ func TestDelRouteFollowsWhatIsQueuedFromTheLostContext(t *testing.T) {
 	if slices.Index(order, HandleDelRoute) != 10 {
 		t.Errorf("order %v", order)
 	}
+}
+
+// feed lets a goroutine feed frames from the first link to the second, and counts those that went in.
+func feed(r *Router, from *Link, n int) *atomic.Int32 {
+	var fed atomic.Int32
+	go func() { // ends with the last frame
+		for range n {
+			h := header{magic: EncodingLegacy, dst: 2, src: 1, auth: 1, handle: 1000, replyTo: 1001, length: 1000}
+			r.inbound(from, &h, newFrame(&h, make([]byte, 1000)))
+			fed.Add(1)
+		}
+	}()
+	return &fed
+}
+
+func TestFeederWaitsWhileAQueueIsAtItsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stalls atomic.Int32
+		r, links := still(t, Config{Log: func(_ Level, msg string, _ ...string) {
+			if strings.HasPrefix(msg, "queue is full") {
+				stalls.Add(1)
+			}
+		}}, 1, 2)
+		links[1].q.limit = 10000
+		fed := feed(r, links[0], 100)
+		synctest.Wait()
+		if n := fed.Load(); n < 8 || n > 10 {
+			t.Errorf("%d frames of 1000 bytes went into 10000", n)
+		}
+		if stalls.Load() != 1 {
+			t.Errorf("%d records of it", stalls.Load())
+		}
+		for fed.Load() < 100 {
+			links[1].q.pop(1, nil)
+			synctest.Wait()
+		}
+	})
+}
+
+func TestFeederOfALostLinkGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, links := still(t, Config{}, 1, 2)
+		links[1].q.limit = 10000
+		fed := feed(r, links[0], 100)
+		synctest.Wait()
+		links[1].fail(errPeerClosed)
+		r.linkLost(links[1])
+		synctest.Wait()
+		if n := fed.Load(); n != 100 {
+			t.Errorf("%d went in", n)
+		}
+		frames, _ := links[0].q.pop(1<<20, nil)
+		if len(frames) < 90 {
+			t.Errorf("%d answers came back", len(frames))
+		}
+	})
 }
 
 func TestFailedChainsAreForgottenAtABound(t *testing.T) {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -35,9 +36,11 @@ type Config struct {
 	// MaxMessage bounds a payload, bytes. 0 means 128 MiB in a master and 1 MiB elsewhere:
 	// what a parent accepts of a child unless told otherwise.
 	MaxMessage int
-	// StreamMemory is the budget that all receive windows of this process share, bytes. 0 means 64 MiB.
+	// StreamMemory is the budget that all receive windows share, bytes: what they grow by beyond the first 256 KiB of
+	// each stream, and what is unread before all of them shrink. 0 means 64 MiB.
 	StreamMemory int64
-	// NoPacing lets bulk fill every buffer on the way, up to its windows.
+	// NoPacing lets bulk stand in the buffers of transports, up to its windows. Otherwise what is on its way to a context
+	// is held near what the path delivers in one round trip.
 	NoPacing bool
 	Log      LogFunc // nil discards
 	// ForwardedLog, in a master, takes the log records of contexts below. It must not block, and its texts
@@ -170,7 +173,7 @@ func (r *Router) attach(l *Link) (*Context, error) {
 		return nil, ErrClosed
 	case l.parent && r.parent != nil:
 		return nil, errors.New("add link to context " + l.remote.String() + ": there is a parent already")
-	case l.remote == r.cfg.ID, !l.parent && r.routes[l.remote] != nil:
+	case l.remote == r.cfg.ID, !l.parent && (r.routes[l.remote] != nil || hasAuthority(l.remote, r.cfg.ID, r.cfg.ParentIDs)):
 		return nil, errors.New("add link to context " + l.remote.String() + ": the id is taken")
 	}
 	r.wg.Add(2)
@@ -215,7 +218,7 @@ func (r *Router) Links() []LinkStats {
 		s.Streams, s.SmoothedRTT = r.linkStreams(l)
 		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b LinkStats) int { return int(int64(a.Remote) - int64(b.Remote)) })
+	slices.SortFunc(all, func(a, b LinkStats) int { return cmp.Compare(a.Remote, b.Remote) })
 	return all
 }
 
@@ -250,7 +253,9 @@ func (r *Router) Routes() map[ContextID]ContextID {
 func (r *Router) Shutdown(ctx context.Context) error {
 	r.calls.stop()
 	left := r.shutChildren(ctx)
-	r.Close()
+	if err := r.Close(); err != nil {
+		return err
+	}
 	if left > 0 {
 		return errors.New("shut down: " + strconv.Itoa(left) + " children had not ended: " + context.Cause(ctx).Error())
 	}

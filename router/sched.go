@@ -29,7 +29,7 @@ type frame struct{ buf []byte }
 //	push ──► flow ─┘   old:   the others, in turn ──────────────────────┴─► pop
 type scheduler struct {
 	limit   int64
-	stalled func(queued int64) // called when a push has to wait and none did before
+	stalled func(queued int64) // called when somebody has to wait at the limit and nobody did before; must not call back
 
 	mu         sync.Mutex
 	ready      sync.Cond // something to pop, or closed
@@ -40,15 +40,15 @@ type scheduler struct {
 	frames     int   // that pop can have
 	bytes      int64 // of all frames, held ones too
 	overhead   int64
-	waiting    int // pushes at the limit
-	full       []func()
-	wake       []func() // to be called by pop, outside of mu
+	waiting    int                // pushes at the limit
+	full       map[flowKey]func() // who waits in room for the limit
+	wake       []func()           // to be called by pop, outside of mu
 	closed     bool
 }
 
 // newScheduler makes a scheduler in which push waits from limit bytes on.
 func newScheduler(limit int64) *scheduler {
-	q := &scheduler{limit: limit, flows: make(map[flowKey]*flow)}
+	q := &scheduler{limit: limit, flows: map[flowKey]*flow{}, full: map[flowKey]func(){}}
 	q.ready.L, q.space.L = &q.mu, &q.mu
 	return q
 }
@@ -126,21 +126,27 @@ func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
 }
 
 // room reports whether key has fewer than below bytes queued and the scheduler is below its limit. If not, it remembers
-// fn and calls it once, from another goroutine and without a lock, when the flow or the scheduler has drained so far.
+// fn, one for each flow, and calls it once, from another goroutine and without a lock, when the flow or the scheduler
+// has drained so far.
 func (q *scheduler) room(key flowKey, below int64, fn func()) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return true
-	}
-	if fl := q.flows[key]; fl != nil && fl.bytes >= below {
+	fl := q.flows[key]
+	switch {
+	case q.closed:
+	case fl != nil && fl.bytes >= below:
 		fl.below, fl.room = below, fn
+		q.mu.Unlock()
+		return false
+	case q.fullLocked():
+		q.full[key] = fn
+		report, queued := q.waiting == 0 && len(q.full) == 1 && q.stalled != nil, q.bytes
+		q.mu.Unlock()
+		if report {
+			q.stalled(queued)
+		}
 		return false
 	}
-	if q.fullLocked() {
-		q.full = append(q.full, fn)
-		return false
-	}
+	q.mu.Unlock()
 	return true
 }
 
@@ -167,14 +173,15 @@ func (q *scheduler) close() {
 	q.closed = true
 	q.ready.Broadcast()
 	q.space.Broadcast()
-	wake := append(q.wake, q.full...)
+	q.wakeFullLocked()
+	wake := q.wake
 	for _, fl := range q.flows {
 		if fl.room != nil {
 			wake = append(wake, fl.room)
 			fl.room = nil
 		}
 	}
-	q.wake, q.full = nil, nil
+	q.wake = nil
 	q.mu.Unlock()
 	for _, fn := range wake {
 		fn()
@@ -185,7 +192,7 @@ func (q *scheduler) fullLocked() bool { return q.bytes+q.overhead >= q.limit }
 
 func (q *scheduler) awaitSpaceLocked() {
 	q.waiting++
-	if q.waiting == 1 && q.stalled != nil {
+	if q.waiting == 1 && len(q.full) == 0 && q.stalled != nil {
 		queued := q.bytes
 		q.mu.Unlock()
 		q.stalled(queued)
@@ -204,8 +211,14 @@ func (q *scheduler) freeSpaceLocked() {
 	if q.waiting > 0 {
 		q.space.Broadcast()
 	}
-	q.wake = append(q.wake, q.full...)
-	q.full = nil
+	q.wakeFullLocked()
+}
+
+func (q *scheduler) wakeFullLocked() {
+	for _, fn := range q.full {
+		q.wake = append(q.wake, fn)
+	}
+	clear(q.full)
 }
 
 func (q *scheduler) appendLocked(key flowKey, f frame) {

@@ -115,6 +115,9 @@ func TestPushWaitsAtTheLimit(t *testing.T) {
 		if pushed != 4 || stalls != 1 {
 			t.Fatalf("%d of 10 went in, %d stalls", pushed, stalls)
 		}
+		if q.room(flowKey{1, 1}, 1, func() {}) || stalls != 1 {
+			t.Error("room at the limit, or the stall is reported again")
+		}
 		if q.push(flowKey{}, testFrame(10, flowKey{}, 0), false) != nil {
 			t.Error("a push that must not wait was refused")
 		}

@@ -3,41 +3,21 @@ package router_test
 import (
 	"context"
 	"io"
-	"net"
-	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"fakessh/router"
+	"fakessh/router/routertest"
 )
 
 const frameData = 32 << 10
-
-// socketPair returns the two ends of a unix socket pair.
-func socketPair(tb testing.TB) (a, b net.Conn) {
-	tb.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	conns := make([]net.Conn, 2)
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "socketpair")
-		if conns[i], err = net.FileConn(f); err != nil {
-			tb.Fatal(err)
-		}
-		f.Close()
-	}
-	return conns[0], conns[1]
-}
 
 // benchPair is a master and a child over a socket pair.
 func benchPair(b *testing.B) (master, child *router.Router) {
 	master = router.New(router.Config{})
 	child = router.New(router.Config{ID: 1, ParentIDs: []router.ContextID{0}})
-	x, y := socketPair(b)
+	x, y := routertest.SocketPair(b)
 	if _, err := child.AddLink(y, router.LinkConfig{Remote: 0, Parent: true}); err != nil {
 		b.Fatal(err)
 	}

@@ -184,6 +184,38 @@ func TestTwoCopiesAtOnce(t *testing.T) {
 	}
 }
 
+func TestTryNextWaitsForNothing(t *testing.T) {
+	near, far := streamPair(t)
+	if c, ok := near.TryNext(); ok {
+		t.Errorf("got %q of nothing", c.Data)
+	}
+	for _, text := range []string{"one", "two", "three"} {
+		if _, err := far.WriteClass(router.Extended, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	far.CloseWrite()
+	near.CloseWrite()
+	finished(t, near) // so all of it is there
+	for _, want := range []string{"one", "two", "three"} {
+		c, ok := near.TryNext()
+		if !ok || string(c.Data) != want || c.Class != router.Extended {
+			t.Errorf("got %q (%v), want %q", c.Data, ok, want)
+		}
+		c.Release()
+	}
+	if c, ok := near.TryNext(); ok {
+		t.Errorf("got %q after the end", c.Data)
+	}
+	if _, err := near.Next(); err != io.EOF {
+		t.Errorf("got %v", err)
+	}
+	near.Close()
+	if _, ok := near.TryNext(); ok {
+		t.Error("a closed stream gives something")
+	}
+}
+
 func TestReadDiscardsExtended(t *testing.T) {
 	near, far := streamPair(t)
 	far.WriteClass(router.Extended, []byte("noise"))

@@ -38,8 +38,7 @@ func (s *Stream) Next() (Chunk, error) {
 		case s.closed:
 			return Chunk{}, s.closeErrLocked()
 		case s.in.count > 0:
-			f := s.in.take()
-			return Chunk{Class: Class(f.buf[headerLen]), Data: f.buf[frameSpace:], s: s, buf: f.buf}, nil
+			return s.takeLocked(), nil
 		case s.gotEOF:
 			return Chunk{}, io.EOF
 		case s.over:
@@ -47,6 +46,21 @@ func (s *Stream) Next() (Chunk, error) {
 		}
 		s.canRead.Wait()
 	}
+}
+
+// TryNext is Next where there is a piece already; false where Next would wait or fail.
+func (s *Stream) TryNext() (Chunk, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.in.count == 0 {
+		return Chunk{}, false
+	}
+	return s.takeLocked(), true
+}
+
+func (s *Stream) takeLocked() Chunk {
+	f := s.in.take()
+	return Chunk{Class: Class(f.buf[headerLen]), Data: f.buf[frameSpace:], s: s, buf: f.buf}
 }
 
 // closeErrLocked is what this end's own calls give after it has closed or reset the stream.

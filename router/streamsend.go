@@ -67,7 +67,7 @@ func (s *Stream) awaitRoomLocked(n int) (int, error) {
 }
 
 func (s *Stream) admitLocked(n int) bool {
-	return s.pace == nil || s.pace.admit(s.send.flight(), n, s.wakeFn)
+	return s.pace == nil || s.pace.admit(s.handle, s.send.flight(), n, s.wakeFn)
 }
 
 // sayBlockedLocked tells the peer, once per limit, that its window is what holds this end back.
@@ -251,6 +251,9 @@ func (s *Stream) creditedLocked(payload []byte) (why string, wake []func()) {
 	if !s.send.credit(received, allowed) {
 		return reasonFlowControl, nil
 	}
+	if s.send == before {
+		return "", nil
+	}
 	s.canWrite.Broadcast()
 	now := time.Now()
 	n := s.send.received - before.received
@@ -265,5 +268,5 @@ func (s *Stream) creditedLocked(payload []byte) (why string, wake []func()) {
 		return "", nil
 	}
 	s.pace.moved(before.flight(), s.send.flight())
-	return "", s.pace.acked(n, rtt, now)
+	return "", s.pace.acked(s.handle, n, rtt, now)
 }

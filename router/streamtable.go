@@ -28,8 +28,9 @@ type streamTable struct {
 	memory     budget
 }
 
+// sharedPacer is a pacer and how many streams have it.
 type sharedPacer struct {
-	pacer
+	*pacer
 	users int
 }
 
@@ -85,11 +86,11 @@ func (t *streamTable) pacerTo(id ContextID) *pacer {
 		if t.pacers == nil {
 			t.pacers = map[ContextID]*sharedPacer{}
 		}
-		p = &sharedPacer{pacer: pacer{cap: noCap}}
+		p = &sharedPacer{pacer: newPacer()}
 		t.pacers[id] = p
 	}
 	p.users++
-	return &p.pacer
+	return p.pacer
 }
 
 func (t *streamTable) leavePacer(id ContextID) {

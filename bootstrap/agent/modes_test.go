@@ -21,13 +21,13 @@ func TestModesAreApplied(t *testing.T) {
 	applyModes(tio, parseModes(encodeModes(
 		terminalMode{1, 3}, terminalMode{5, modeDisabled}, // VINTR ^C, VEOF none
 		terminalMode{53, 0}, terminalMode{51, 0}, terminalMode{50, 1}, // -ECHO -ICANON ISIG
-		terminalMode{36, 0}, terminalMode{42, 1}, terminalMode{91, 1}, // -ICRNL IUTF8 CS8
+		terminalMode{36, 0}, terminalMode{38, 1}, terminalMode{91, 1}, // -ICRNL IXON CS8
 		terminalMode{159, 7}, terminalMode{128, 38400}, terminalMode{129, 9600},
 	)))
 	if tio.Cc[unix.VINTR] != 3 || tio.Cc[unix.VEOF] != vdisable {
 		t.Errorf("control characters: %v", tio.Cc)
 	}
-	if tio.Lflag != unix.ISIG || tio.Iflag != unix.IUTF8 || tio.Cflag&unix.CSIZE != unix.CS8 {
+	if tio.Lflag != unix.ISIG || tio.Iflag != unix.IXON || tio.Cflag&unix.CSIZE != unix.CS8 {
 		t.Errorf("flags: lflag %#x iflag %#x cflag %#x", tio.Lflag, tio.Iflag, tio.Cflag)
 	}
 	if tio.Ispeed != 38400 || tio.Ospeed != 9600 {

@@ -325,10 +325,6 @@ func (r *run) obey(item router.Control) {
 
 // stopOutput closes an output that nobody reads any more: a program that writes on gets SIGPIPE, one on a terminal a hangup.
 func (r *run) stopOutput(class router.Class) {
-	if r.term != nil {
-		r.hangup()
-		return
-	}
 	for _, out := range r.outs {
 		if out.class == class {
 			out.file.Close()

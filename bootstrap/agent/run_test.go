@@ -231,6 +231,24 @@ func readLine(t testing.TB, r io.Reader, want string) {
 	}
 }
 
+// TestOutputThatNobodyReads ends the program that writes it, as a pipe would.
+func TestOutputThatNobodyReads(t *testing.T) {
+	w := newWorld(t)
+	for _, spec := range []session.Spec{sh("exec yes"), onPTY("exec yes")} {
+		c := w.start(spec)
+		if _, err := io.ReadFull(c, make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.StopOutput(router.Main); err != nil {
+			t.Fatal(err)
+		}
+		if got := collect(t, c); got.exit.Signal != "PIPE" && got.exit.Signal != "HUP" && got.exit.Status == 0 {
+			t.Errorf("got %+v", got.exit)
+		}
+		c.Close()
+	}
+}
+
 // TestBackgroundKeepsThePipes: as with sshd, output is complete when all who can write have closed it.
 func TestBackgroundKeepsThePipes(t *testing.T) {
 	w := newWorld(t)

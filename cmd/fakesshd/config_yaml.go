@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -123,7 +125,7 @@ func (f *yamlFile) target(name string, n *yaml.Node) fakessh.TargetConfig {
 		"groups":  func(n *yaml.Node) { t.Groups = f.strings(n) },
 		"jump":    func(n *yaml.Node) { t.Jump = f.oneOf(n, "terminate", "passthrough", "deny") },
 		"address": func(n *yaml.Node) { t.Address = f.text(n) },
-		"idle":    func(n *yaml.Node) { t.Idle = f.duration(n) },
+		"idle":    func(n *yaml.Node) { t.Idle = never(f.duration(n)) },
 	}
 	params := map[string]*yaml.Node{}
 	f.each(n, func(key string, _, val *yaml.Node) {
@@ -143,6 +145,7 @@ func (f *yamlFile) target(name string, n *yaml.Node) fakessh.TargetConfig {
 		return t
 	}
 	f.params(name, m, params, t.Spec.Params)
+	f.secretFiles(m, t.Spec.Params)
 	if err := m.Check(t.Spec.Params); err != nil {
 		f.fail(n, "target %q: %v", name, err)
 	}
@@ -151,32 +154,66 @@ func (f *yamlFile) target(name string, n *yaml.Node) fakessh.TargetConfig {
 
 // params converts the values to the kinds that the method declares.
 func (f *yamlFile) params(target string, m *methods.Method, nodes map[string]*yaml.Node, out methods.Params) {
-	kinds := map[string]string{}
-	for _, p := range m.Params {
-		kinds[p.Name] = p.Kind
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
+		n := nodes[name]
+		p, ok := m.Param(name)
+		if !ok {
+			f.fail(n, "target %q: method %s has no parameter %q; it has %s", target, m.Name, name, paramNames(m))
+			continue
+		}
+		if n.Tag == "!!null" {
+			continue // as if not there
+		}
+		out[name] = f.value(p.Kind, n)
 	}
-	for name, n := range nodes {
-		switch kind := kinds[name]; kind {
-		case "":
-			f.fail(n, "target %q: method %s has no parameter %q", target, m.Name, name)
-		case "bool":
-			out[name] = f.boolean(n)
-		case "int":
-			var v int64
-			f.decode(n, &v, "a whole number")
-			out[name] = v
-		case "seconds":
-			var v float64
-			f.decode(n, &v, "a number of seconds")
-			out[name] = v
-		case "list":
-			out[name] = f.strings(n)
-		case "secret":
-			out[name] = methods.Secret(f.text(n))
-		default:
-			out[name] = f.text(n)
+}
+
+// secretFiles makes relative names of files with secrets ones beside the configuration file: the gateway reads them.
+func (f *yamlFile) secretFiles(m *methods.Method, params methods.Params) {
+	for _, p := range m.Params {
+		if path, ok := params[p.Name+"_file"].(string); ok && p.Kind == methods.KindSecret && !strings.HasPrefix(path, "~/") {
+			params[p.Name+"_file"] = f.beside(path)
 		}
 	}
+}
+
+func (f *yamlFile) value(kind string, n *yaml.Node) any {
+	switch kind {
+	case methods.KindBool:
+		return f.boolean(n)
+	case methods.KindInt:
+		var v int64
+		f.decode(n, &v, "a whole number")
+		return v
+	case methods.KindSeconds:
+		return f.seconds(n)
+	case methods.KindList:
+		return f.strings(n)
+	case methods.KindSecret:
+		return methods.Secret(f.text(n))
+	}
+	return f.text(n)
+}
+
+// seconds reads 3, 2.5 or "3s".
+func (f *yamlFile) seconds(n *yaml.Node) (v float64) {
+	if d, err := time.ParseDuration(n.Value); err == nil {
+		return d.Seconds()
+	}
+	f.decode(n, &v, "a number of seconds")
+	return v
+}
+
+func paramNames(m *methods.Method) string {
+	var names []string
+	for _, p := range slices.Concat(m.Params, methods.CommonParams()) {
+		names = append(names, p.Name)
+		if p.Kind == methods.KindSecret {
+			names = append(names, p.Name+"_file", p.Name+"_command", p.Name+"_env")
+		}
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
 }
 
 func methodNames() string {
@@ -295,6 +332,14 @@ func (f *yamlFile) duration(n *yaml.Node) time.Duration {
 	d, err := time.ParseDuration(n.Value)
 	if err != nil || d < 0 {
 		f.fail(n, "%q is no duration; write 90s, 10m or 0", n.Value)
+	}
+	return d
+}
+
+// never is the tree's word, a negative time, for the file's 0.
+func never(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
 	}
 	return d
 }

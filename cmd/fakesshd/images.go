@@ -44,11 +44,7 @@ func (c *config) treeConfig(im *bootstrap.Images) fakessh.Config {
 		}
 		targets[name] = t
 	}
-	idle := c.Idle
-	if idle == 0 {
-		idle = -1 // the tree's word for never
-	}
-	return fakessh.Config{Targets: targets, Images: im, Idle: idle}
+	return fakessh.Config{Targets: targets, Images: im, Idle: never(c.Idle)}
 }
 
 // sshDefaults fills in what the configuration says for all ssh hops of the gateway.

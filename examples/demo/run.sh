@@ -13,6 +13,7 @@ SSHD= GW= MADE= CONTAINER=
 
 cleanup() {
   trap '' INT TERM
+  set +e
   [ -n "$GW" ] && kill "$GW" 2>/dev/null && wait "$GW" 2>/dev/null
   [ -n "$SSHD" ] && kill "$SSHD" 2>/dev/null
   [ -n "$CONTAINER" ] && docker rm -f "$CONTAINER" >/dev/null 2>&1
@@ -49,8 +50,9 @@ $PWD/bin/fakesshd run -c $D/fakesshd.yaml local -- rsync -a docs/ there:/tmp/fak
 
 if [ -n "$ROOT" ]; then
   need sudo sudo; [ -x /usr/sbin/sshd ] || need sshd openssh-server
+  if getent passwd $ACCOUNT | grep -q ':fakesshd demo:'; then MADE=1; fi # of a demo that was killed
   if ! id $ACCOUNT >/dev/null 2>&1; then
-    useradd -m -s /bin/bash $ACCOUNT; MADE=1
+    useradd -m -c 'fakesshd demo' -s /bin/bash $ACCOUNT; MADE=1
     echo "$ACCOUNT ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/$ACCOUNT; chmod 440 /etc/sudoers.d/$ACCOUNT
   fi
   ssh-keygen -q -t ed25519 -N '' -C demo -f "$D/host"; cp "$D/id.pub" "$D/authorized_keys"; mkdir -p /run/sshd
@@ -62,6 +64,7 @@ PidFile none
 AuthorizedKeysFile $D/authorized_keys
 StrictModes no
 PasswordAuthentication no
+UsePAM yes
 Subsystem sftp internal-sftp
 END
   /usr/sbin/sshd -D -f "$D/sshd_config" -E "$D/sshd.log" & SSHD=$!
@@ -100,7 +103,7 @@ Host gw
   HostName 127.0.0.1
   Port $PORT
 END
-bin/fakesshd serve -c "$D/fakesshd.yaml" & GW=$!
+bin/fakesshd serve --log-level warn -c "$D/fakesshd.yaml" & GW=$!
 for _ in 1 2 3 4 5 6 7 8 9 10; do [ -S "$D/control.sock" ] && break; sleep 0.2; done
 printf '\nIn another terminal, in this directory:\n\n%s\n%s\n\nCtrl-C ends the demo.\n' "$LINES" "$PWD/bin/fakesshd tree -c $D/fakesshd.yaml"
 wait "$GW"
