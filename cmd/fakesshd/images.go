@@ -44,7 +44,7 @@ func (c *config) treeConfig(im *bootstrap.Images) fakessh.Config {
 		}
 		targets[name] = t
 	}
-	return fakessh.Config{Targets: targets, Images: im, Idle: never(c.Idle)}
+	return fakessh.Config{Targets: targets, Images: im, Idle: never(c.Idle), Keepalive: never(c.Keepalive)}
 }
 
 // sshDefaults fills in what the configuration says for all ssh hops of the gateway.
