@@ -51,4 +51,4 @@ fuzz: ## every fuzz target for FUZZTIME each
 	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "$$p" || exit 1; done; done
 
 clean: ## what the build made
-	rm -rf bin .cache bootstrap/images/*.gz bootstrap/images/index
+	rm -rf bin .cache bootstrap/images/*.gz bootstrap/images/fakessh-index

@@ -3,6 +3,7 @@ package fakessh
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -125,7 +126,7 @@ func (n *node) forget() {
 
 // lossCause says why n was lost: our own reason if we have ended it, else the router's.
 func (n *node) lossCause() error {
-	if cause := context.Cause(n.ctx); cause != nil && cause != context.Canceled {
+	if cause := context.Cause(n.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}
 	return n.remote.err()

@@ -90,7 +90,7 @@ func acceptableKey(pub ssh.PublicKey) error {
 	if _, ok := pub.(*ssh.Certificate); ok {
 		return errors.New("a certificate, not a key")
 	}
-	if pub.Type() == ssh.InsecureKeyAlgoDSA {
+	if pub.Type() == ssh.InsecureKeyAlgoDSA { //nolint:staticcheck // deprecated, and refused here
 		return errors.New("DSA keys are too weak")
 	}
 	crypto, ok := pub.(ssh.CryptoPublicKey)

@@ -53,7 +53,7 @@ func NewUsers(users map[string]User) (*Users, error) {
 
 func (u *Users) add(name string, user User, meant map[string]string) error {
 	if !validPrincipal(name) {
-		return errors.New("a name is letters, digits and ._- and does not begin with - or .")
+		return errors.New("a name is letters, digits, dots, _ and -, beginning with neither dot nor -")
 	}
 	for _, login := range append([]string{name}, user.LoginNames...) {
 		if other, taken := meant[login]; taken && other != name {
@@ -186,7 +186,8 @@ func validPrincipal(name string) bool {
 		return false
 	}
 	for _, c := range []byte(name) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && c != '.' && c != '_' && c != '-' {
 			return false
 		}
 	}

@@ -35,10 +35,10 @@ func Verify(r io.Reader) (Head, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	for n := 1; ; n++ {
 		line, err := readLine(br)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return v.head, fmt.Errorf("read audit log: %w", err)
 		}
-		if err == io.EOF && len(line) == 0 {
+		if errors.Is(err, io.EOF) && len(line) == 0 {
 			return v.head, v.end(n - 1)
 		}
 		if err := v.line(line); err != nil {
@@ -93,7 +93,7 @@ func readLine(br *bufio.Reader) ([]byte, error) {
 		if len(line) > maxLine {
 			return nil, errors.New("line too long")
 		}
-		if err != bufio.ErrBufferFull {
+		if !errors.Is(err, bufio.ErrBufferFull) {
 			return bytes.TrimSuffix(line, []byte("\n")), err
 		}
 	}

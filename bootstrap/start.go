@@ -208,16 +208,16 @@ func (h *handshake) readLine() (string, error) {
 	slice, err := h.r.ReadSlice('\n')
 	line := string(slice)
 	h.noise += len(slice)
-	for err == bufio.ErrBufferFull && h.noise <= maxNoise {
+	for errors.Is(err, bufio.ErrBufferFull) && h.noise <= maxNoise {
 		slice, err = h.r.ReadSlice('\n')
 		h.noise += len(slice)
 	}
 	switch {
 	case err == nil:
 		return line[:len(line)-1], nil
-	case err == bufio.ErrBufferFull:
+	case errors.Is(err, bufio.ErrBufferFull):
 		return line, nil
-	case err == io.EOF, h.opt.PTY && errors.Is(err, syscall.EIO):
+	case errors.Is(err, io.EOF), h.opt.PTY && errors.Is(err, syscall.EIO):
 		err = io.ErrUnexpectedEOF
 	}
 	h.tail.add(line)

@@ -81,7 +81,7 @@ func store(p Platform, digest string, open func() (io.ReadCloser, error)) (path 
 		if err == nil {
 			return path, nil
 		}
-		if err == errRead {
+		if errors.Is(err, errRead) {
 			break
 		}
 		tried = append(tried, err.Error())
@@ -104,7 +104,7 @@ func storeIn(dir string, p Platform, digest string, open func() (io.ReadCloser, 
 	if err != nil {
 		return "", err
 	}
-	defer root.Remove(temp) // fails after the rename
+	defer func() { _ = root.Remove(temp) }() // fails after the rename
 	if !runs(p, filepath.Join(dir, temp)) {
 		return "", errors.New(dir + ": nothing can be executed there")
 	}
@@ -134,7 +134,7 @@ func fill(root *os.Root, digest string, open func() (io.ReadCloser, error)) (nam
 	// Executed by other accounts too, through /proc/self/exe, when the agent becomes one of them.
 	err = errors.Join(err, f.Chmod(0o755), f.Close())
 	if err != nil {
-		root.Remove(name)
+		_ = root.Remove(name)
 		return "", err
 	}
 	return name, nil
@@ -168,7 +168,7 @@ func prune(root *os.Root, p Platform, name string) {
 	}
 	slices.SortFunc(old, func(a, b os.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
 	for _, info := range old[min(len(old), keepImages-1):] {
-		root.Remove(info.Name())
+		_ = root.Remove(info.Name()) // another start may be first
 	}
 }
 

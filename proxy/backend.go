@@ -101,7 +101,7 @@ type tcpStream struct{ *net.TCPConn }
 
 // Reset is of Stream.
 func (s tcpStream) Reset(error) {
-	s.SetLinger(0)
+	_ = s.SetLinger(0)
 	s.Close()
 }
 

@@ -38,7 +38,7 @@ const maxLine = 1024
 // it can move a cursor.
 func publicLine(err error, principal string) string {
 	text := err.Error()
-	if call, ok := err.(*router.CallError); ok { // not one that something else explains
+	if call, ok := err.(*router.CallError); ok { //nolint:errorlint // not one that something else explains
 		text = call.Text
 	}
 	var none *fakessh.NoAccountError

@@ -119,7 +119,6 @@ type localSession struct {
 	cause  error
 	reset  chan struct{}
 	exited chan struct{}
-	exit   session.Exit
 }
 
 func startLocal(spec *session.Spec) (*localSession, error) {
@@ -337,7 +336,7 @@ func startGateway(t testing.TB, change ...func(*Config, *gateway)) *gateway {
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
 	t.Cleanup(func() {
-		if err := g.Server.Close(); err != nil {
+		if err := g.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 		if err := <-served; !errors.Is(err, ErrServerClosed) {

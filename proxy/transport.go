@@ -40,7 +40,7 @@ func newTransport(nc net.Conn, grace time.Duration) *transport {
 	t := &transport{Conn: nc, quick: quickBytes, out: newBatchWriter(nc)}
 	t.in.r = rawReader{t}
 	t.lastRead.Store(time.Now().UnixNano())
-	t.Conn.SetDeadline(time.Now().Add(grace))
+	_ = t.Conn.SetDeadline(time.Now().Add(grace))
 	quickAck(nc)
 	return t
 }
@@ -53,7 +53,7 @@ func (t *transport) sendVersion(version string) error {
 }
 
 // admitted ends the handshake's deadline.
-func (t *transport) admitted() { t.Conn.SetDeadline(time.Time{}) }
+func (t *transport) admitted() { _ = t.Conn.SetDeadline(time.Time{}) }
 
 // peekMore reads once more, up to limit bytes in all, waiting for at most wait (0: as long as it takes). A read that comes
 // too late is kept for Read; its goroutine ends with the connection at the latest.

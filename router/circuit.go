@@ -133,7 +133,7 @@ func (e *circuitEnd) meet(h Handle) error {
 	switch {
 	case known != 0 && known != h:
 		return errors.New("another stream was accepted")
-	case c.over:
+	case c.over: // with a cause: an orderly end waits until both ends are ready
 		e.reset(c.err.Error())
 		return c.err
 	case c.r.linkTo(e.peer.id) != e.link: // its loss may have been told before the end was registered
@@ -144,6 +144,7 @@ func (e *circuitEnd) meet(h Handle) error {
 		e.forward(f.buf)
 	}
 	e.other.held = nil
+	c.finishLocked()
 	return nil
 }
 
@@ -198,9 +199,17 @@ func (e *circuitEnd) passLocked(buf []byte) {
 	default:
 		e.held = append(e.held, frame{buf})
 	}
-	if e.gotEOF && e.other.gotEOF {
-		e.c.endLocked(nil)
+	e.c.finishLocked()
+}
+
+// finishLocked ends the circuit when both ends have sent EOF and nothing is held for either.
+func (c *Circuit) finishLocked() {
+	for i := range c.ends {
+		if e := &c.ends[i]; !e.gotEOF || !e.ready {
+			return
+		}
 	}
+	c.endLocked(nil)
 }
 
 // resetLocked ends the circuit because this end's peer has reset its stream.
@@ -282,7 +291,7 @@ func (e *circuitEnd) forward(buf []byte) {
 		magic: EncodingLegacy, dst: e.peer.id, src: own, auth: own, handle: e.peerHandle, replyTo: e.handle,
 		length: uint32(len(buf) - headerLen),
 	})
-	e.link.q.push(e.flow(), frame{buf}, false) // fails only when the link closes: lost will be called
+	_ = e.link.q.push(e.flow(), frame{buf}, false) // fails only when the link closes: lost will be called
 }
 
 func (e *circuitEnd) flow() flowKey { return flowKey{e.c.r.cfg.ID, e.handle} }

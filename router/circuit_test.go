@@ -442,3 +442,43 @@ func FuzzCircuitFrames(f *testing.F) {
 		<-c.Done()
 	})
 }
+
+// A short session: the first end's EOF is held when the second, whose function has not answered yet, has sent its own.
+func TestCircuitOfTwoShortEndsEndsInOrder(t *testing.T) {
+	routertest.Leaks(t)
+	results := make(chan *router.Stream, 2)
+	for range 50 {
+		tree := routertest.Tree(t, "a b", routertest.Unidirectional)
+		serve := func(text string) router.CallFunc {
+			return func(_ context.Context, c *router.Call) (any, error) {
+				s, err := c.Stream()
+				if err != nil {
+					return nil, err
+				}
+				if _, err := s.Write([]byte(text)); err != nil {
+					return nil, err
+				}
+				results <- s
+				return nil, s.CloseWrite()
+			}
+		}
+		tree.Node("a").Register("test.short", serve("from a"))
+		tree.Node("b").Register("test.short", serve("from b"))
+		c, _, _, err := tree.Master.Join(context.Background(),
+			router.OpenSpec{Context: tree.View("master", "a"), Name: "test.short"},
+			router.OpenSpec{Context: tree.View("master", "b"), Name: "test.short"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"from b", "from a"} { // accepted in the order a, b
+			s := <-results
+			if got, err := io.ReadAll(s); string(got) != want || err != nil {
+				t.Fatalf("got %q, %v, want %q", got, err, want)
+			}
+			s.Close()
+		}
+		if <-c.Done(); c.Err() != nil {
+			t.Fatal(c.Err())
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -20,7 +21,7 @@ type frameReader struct {
 func (f *frameReader) next(h *header) ([]byte, error) {
 	for f.hi-f.lo < headerLen {
 		if err := f.fill(); err != nil {
-			if err == io.EOF && f.hi > f.lo {
+			if errors.Is(err, io.EOF) && f.hi > f.lo {
 				err = errCutShort
 			}
 			return nil, err
@@ -51,7 +52,7 @@ func (f *frameReader) take(n int) ([]byte, error) {
 		c, err := f.more(b[have:])
 		if have += c; err != nil {
 			putBuf(b)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = errCutShort
 			}
 			return nil, err

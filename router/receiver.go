@@ -99,7 +99,7 @@ func (rcv *Receiver) take(m *Message, err error) (*Message, error) {
 	rcv.mu.Lock()
 	defer rcv.mu.Unlock()
 	switch {
-	case err == ErrLatchClosed:
+	case errors.Is(err, ErrLatchClosed):
 		return nil, rcv.err
 	case err != nil:
 		return nil, err

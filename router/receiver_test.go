@@ -143,7 +143,7 @@ func TestChannelTalksBothWays(t *testing.T) {
 	}
 	p.want(msg{dst: 1, handle: 1234, data: pickled(t, []byte("bytes"))})
 	want := vector(t, "v033_sender_data")
-	p.send(p.own(0, uint32(ch.Receiver.Handle()), 0, want.data))
+	p.send(p.own(0, uint32(ch.Handle()), 0, want.data))
 	m, err := ch.Get(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 
 // Errors of Select; the texts are Mitogen's.
 var (
-	ErrSelectOwned   = errors.New("Cannot add: Receiver is already owned by another Select") //nolint:revive,staticcheck // Mitogen's text
-	ErrSelectCycle   = errors.New("Adding this Select instance would create a Select cycle") //nolint:revive,staticcheck // Mitogen's text
-	ErrSelectUnknown = errors.New("Instance is not a member of this Select")                 //nolint:revive,staticcheck // Mitogen's text
-	ErrSelectEmpty   = errors.New("Cannot get(), Select instance is empty")                  //nolint:revive,staticcheck // Mitogen's text
+	ErrSelectOwned   = errors.New("Cannot add: Receiver is already owned by another Select") //nolint:staticcheck // Mitogen's text
+	ErrSelectCycle   = errors.New("Adding this Select instance would create a Select cycle") //nolint:staticcheck // Mitogen's text
+	ErrSelectUnknown = errors.New("Instance is not a member of this Select")                 //nolint:staticcheck // Mitogen's text
+	ErrSelectEmpty   = errors.New("Cannot get(), Select instance is empty")                  //nolint:staticcheck // Mitogen's text
 )
 
 // Source is what a Select waits on: a *Receiver or another *Select.

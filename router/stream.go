@@ -143,7 +143,7 @@ func (s *Stream) Close() error {
 // resetLocked ends the stream from this side.
 func (s *Stream) resetLocked(err error, reason string) {
 	if !s.over && s.peerHandle != 0 {
-		s.pushLocked(newResetFrame(reason))
+		_ = s.pushLocked(newResetFrame(reason))
 	}
 	s.closed = true
 	s.discardLocked()
@@ -230,7 +230,7 @@ func (s *Stream) close(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.over && s.peerHandle != 0 {
-		s.pushLocked(newResetFrame(err.Error()))
+		_ = s.pushLocked(newResetFrame(err.Error()))
 	}
 	s.endLocked(err)
 }

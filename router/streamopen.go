@@ -122,7 +122,7 @@ func (s *Stream) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.over {
-		s.pushLocked(newCreditFrame(0, firstWindow))
+		_ = s.pushLocked(newCreditFrame(0, firstWindow))
 	}
 }
 

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 )
@@ -114,7 +115,7 @@ func (s *Stream) fillRest() error {
 // WriteTo writes Main data to w until EOF, without copying. Extended data is discarded. (io.WriterTo)
 func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
 	for {
-		if err := s.fillRest(); err == io.EOF {
+		if err := s.fillRest(); errors.Is(err, io.EOF) {
 			return total, nil
 		} else if err != nil {
 			return total, err
@@ -324,5 +325,5 @@ func (s *Stream) creditLocked(now time.Time) {
 		return
 	}
 	received, allowed := s.recv.credit(now)
-	s.pushLocked(newCreditFrame(received, allowed))
+	_ = s.pushLocked(newCreditFrame(received, allowed))
 }

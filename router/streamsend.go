@@ -74,7 +74,7 @@ func (s *Stream) admitLocked(n int) bool {
 func (s *Stream) sayBlockedLocked() {
 	if s.blockedAt != s.send.allowed {
 		s.blockedAt = s.send.allowed
-		s.pushLocked(newStreamFrame(kindBlocked, 0))
+		_ = s.pushLocked(newStreamFrame(kindBlocked, 0))
 	}
 }
 

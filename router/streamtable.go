@@ -141,7 +141,7 @@ func (r *Router) refuseFrame(l *Link, h *header, buf []byte, reason string) {
 		magic: EncodingLegacy, dst: h.src, src: r.cfg.ID, auth: r.cfg.ID, handle: h.replyTo, replyTo: h.handle,
 		length: uint32(len(answer) - headerLen),
 	})
-	l.q.push(key, frame{answer}, false)
+	_ = l.q.push(key, frame{answer}, false)
 }
 
 // streamsLost ends every stream whose peer is id. All that id has sent has been handled.

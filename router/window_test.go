@@ -138,7 +138,6 @@ type pathSim struct {
 	rate      float64 // of the path, bytes per second
 	readRate  float64 // of the reader
 	now       time.Time
-	mostRead  int64
 	mostHeld  int64
 	arrivals  []simEvent
 	credits   []simEvent

@@ -82,7 +82,7 @@ func TestReservedHandlesAreNamedAndDocumented(t *testing.T) {
 		if h.String() != name {
 			t.Errorf("handle %d prints as %s", uint32(h), h)
 		}
-		if h != deadMark && !strings.Contains(string(page), "| "+Handle(h).number()+" | "+name+" |") {
+		if h != deadMark && !strings.Contains(string(page), "| "+h.number()+" | "+name+" |") {
 			t.Errorf("docs/protocol.md has no row for %d %s", uint32(h), name)
 		}
 	}

@@ -22,7 +22,7 @@ func (a *Agent) subsystem(spec *session.Spec, s *router.Stream) (func(), error) 
 	}
 	switch path.Base(acct.Shell) {
 	case "nologin", "false":
-		return nil, errors.New("This account is currently not available.")
+		return nil, errors.New("This account is currently not available.") //nolint:revive,staticcheck // what nologin(8) says
 	}
 	dir := spec.Dir
 	if dir == "" {

@@ -97,7 +97,7 @@ func attrsOf(info os.FileInfo) fileAttrs {
 	a.atime = a.mtime
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		a.flags |= attrUIDGID
-		a.uid, a.gid, a.mode, a.links = sys.Uid, sys.Gid, uint32(sys.Mode), uint64(sys.Nlink)
+		a.uid, a.gid, a.mode, a.links = sys.Uid, sys.Gid, uint32(sys.Mode), uint64(sys.Nlink) //nolint:unconvert // narrower on other systems
 		a.atime = accessTime(sys)
 	}
 	return a

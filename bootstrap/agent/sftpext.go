@@ -253,7 +253,7 @@ func (f *sftpFront) copyPieces(dst, src *os.File, length int64) error {
 		n, err := io.CopyN(dst, src, want)
 		length -= n
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
 	"path"
@@ -95,7 +96,7 @@ func (f *sftpFront) Read(p []byte) (int, error) {
 
 // midPacket: an EOF inside of a packet is not an orderly end.
 func midPacket(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -67,13 +67,6 @@ func (r *fxReader) take(n int) []byte {
 	return b
 }
 
-func (r *fxReader) byte() byte {
-	if b := r.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
 func (r *fxReader) uint32() uint32 {
 	if b := r.take(4); b != nil {
 		return binary.BigEndian.Uint32(b)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -45,6 +46,13 @@ func (c *config) treeConfig(im *bootstrap.Images) fakessh.Config {
 		targets[name] = t
 	}
 	return fakessh.Config{Targets: targets, Images: im, Idle: never(c.Idle)}
+}
+
+// newTree is the tree that the configuration describes.
+func newTree(cfg *config, im *bootstrap.Images, log *slog.Logger) (*fakessh.Tree, error) {
+	tc := cfg.treeConfig(im)
+	tc.Logger = log
+	return fakessh.NewTree(tc)
 }
 
 // sshDefaults fills in what the configuration says for all ssh hops of the gateway.

@@ -161,7 +161,9 @@ func (d *daemon) serve(ctx context.Context, std stdio) error {
 	grace, cancel := context.WithTimeout(context.Background(), d.cfg.Drain)
 	defer cancel()
 	wg.Go(func() { d.control.Shutdown(grace) })
-	d.proxy.Shutdown(grace)
+	if err := d.proxy.Shutdown(grace); err != nil {
+		d.log.Warn("sessions were ended", "cause", err)
+	}
 	wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err

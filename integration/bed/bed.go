@@ -18,8 +18,10 @@ import (
 
 // Accounts of the bed. Ann may sudo with her password, Bob without one.
 const (
-	Ann, AnnPassword = "fkann", "ann-pw 1"
-	Bob, BobPassword = "fkbob", "bob-pw 2"
+	Ann         = "fkann"
+	AnnPassword = "ann-pw 1"
+	Bob         = "fkbob"
+	BobPassword = "bob-pw 2"
 )
 
 // Bed is what is up. Its fields are valid after the step that names them.
@@ -112,13 +114,13 @@ func (b *Bed) accounts() error {
 		return err
 	}
 	for _, a := range [][2]string{{Ann, AnnPassword}, {Bob, BobPassword}} {
-		run("userdel", "-rf", a[0]) // of a run that was killed
+		_ = run("userdel", "-rf", a[0]) // of a run that was killed
 		if err := run("useradd", "-m", "-s", "/bin/bash", a[0]); err != nil {
 			return err
 		}
 		b.undo = append(b.undo, func() {
-			run("pkill", "-KILL", "-u", a[0])
-			run("userdel", "-rf", a[0])
+			_ = run("pkill", "-KILL", "-u", a[0])
+			_ = run("userdel", "-rf", a[0])
 		})
 		if err := run("sh", "-c", `printf '%s:%s\n' "$1" "$2" | chpasswd`, "sh", a[0], a[1]); err != nil {
 			return err
@@ -246,12 +248,12 @@ func (b *Bed) daemon(env []string, log string, name string, args ...string) erro
 // stop ends a process group: politely, then by force.
 func stop(cmd *exec.Cmd, grace time.Duration) {
 	done := make(chan struct{})
-	go func() { cmd.Wait(); close(done) }()
-	syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+	go func() { _ = cmd.Wait(); close(done) }()
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 	select {
 	case <-done:
 	case <-time.After(grace):
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-done
 	}
 }

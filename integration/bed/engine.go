@@ -10,7 +10,10 @@ import (
 )
 
 // Containers of the bed. App has this machine's programs (its /usr, read-only); Tiny has busybox and nothing else.
-const App, Tiny = "fk-app", "fk-tiny"
+const (
+	App  = "fk-app"
+	Tiny = "fk-tiny"
+)
 
 // engineSocket is docker's own: agents behind ssh and sudo find the engine there too.
 const engineSocket = "unix:///var/run/docker.sock"
@@ -26,8 +29,8 @@ func (b *Bed) Engine() error {
 			return err
 		}
 	}
-	b.docker("rm", "-f", App, Tiny) // of a run that was killed
-	b.undo = append(b.undo, func() { b.docker("rm", "-f", App, Tiny) })
+	_ = b.docker("rm", "-f", App, Tiny) // of a run that was killed
+	b.undo = append(b.undo, func() { _ = b.docker("rm", "-f", App, Tiny) })
 	if err := b.tinyImage(); err != nil {
 		return err
 	}
@@ -69,7 +72,7 @@ func (b *Bed) unmountEngine() {
 	text, _ := os.ReadFile("/proc/mounts")
 	for _, line := range strings.Split(string(text), "\n") {
 		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], b.Path("docker")) {
-			run("umount", "-l", f[1])
+			_ = run("umount", "-l", f[1])
 		}
 	}
 }

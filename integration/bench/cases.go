@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 
 	"fakessh/integration/bed"
 )
@@ -64,7 +66,6 @@ func (s *suite) bulkGroup(tool string, put bool) *group {
 	}
 	g := &group{name: fmt.Sprintf("%s %s %d MiB", tool, dir, *size), unit: "MB/s", ref: "ssh -J"}
 	local := s.Path("out", "bulk")
-	os.MkdirAll(s.Path("out"), 0o755)
 	for _, w := range s.ways() {
 		far := w.dir + "/bulk"
 		cmd := func() *exec.Cmd { return s.move(tool, w, put, far, local) }
@@ -80,6 +81,9 @@ func (s *suite) bulkGroup(tool string, put bool) *group {
 // ready empties the receiving end; for a get it makes sure that the file is there.
 func (s *suite) ready(w way, put bool, far, local string) error {
 	os.Remove(local)
+	if err := os.MkdirAll(filepath.Dir(local), 0o755); err != nil {
+		return err
+	}
 	if put {
 		return s.remote(w, "rm -rf "+w.dir+"; mkdir -p "+w.dir)
 	}
@@ -100,9 +104,9 @@ func (s *suite) move(tool string, w way, put bool, far, local string) *exec.Cmd 
 		if put {
 			batch = fmt.Sprintf("put %s %s\n", s.bulk, far)
 		}
-		file := s.Path("batch")
-		os.WriteFile(file, []byte(batch), 0o644)
-		return s.tool(w, "sftp", "-q", "-b", file, w.host)
+		cmd := s.tool(w, "sftp", "-q", "-b", "-", w.host)
+		cmd.Stdin = strings.NewReader(batch)
+		return cmd
 	}
 	return s.tool(w, "scp", "-q", from, to)
 }

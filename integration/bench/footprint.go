@@ -68,8 +68,7 @@ func (s *suite) growth(host string, measure func() (float64, error)) (float64, e
 	var cmds []*exec.Cmd
 	defer func() {
 		for _, c := range cmds {
-			c.Process.Kill()
-			c.Wait()
+			end(c)
 		}
 	}()
 	for range idleSessions {

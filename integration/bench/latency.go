@@ -59,7 +59,7 @@ func (m *echoMeter) sample() error {
 	if err := master.Start(); err != nil {
 		return err
 	}
-	defer func() { master.Process.Kill(); master.Wait(); os.Remove(sock) }()
+	defer func() { end(master); os.Remove(sock) }()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(sock); err == nil {
 			break
@@ -85,7 +85,7 @@ func (m *echoMeter) sample() error {
 		if err := load.Start(); err != nil {
 			return err
 		}
-		defer func() { load.Process.Kill(); load.Wait() }()
+		defer end(load)
 		time.Sleep(300 * time.Millisecond)
 	}
 	return m.echo(mux(m.w.host, "cat"))
@@ -103,7 +103,7 @@ func (m *echoMeter) echo(cat *exec.Cmd) error {
 	if err := cat.Start(); err != nil {
 		return err
 	}
-	defer func() { in.Close(); cat.Wait() }()
+	defer func() { in.Close(); _ = cat.Wait() }()
 	b := []byte{'x'}
 	for i := range echoes + 20 {
 		start := time.Now()

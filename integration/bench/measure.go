@@ -77,6 +77,12 @@ func sh(line string) error {
 	return run(cmd)
 }
 
+// end kills a program that serves a measurement.
+func end(cmd *exec.Cmd) {
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+}
+
 func run(cmd *exec.Cmd) error {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = nil, &out

@@ -332,7 +332,7 @@ func TestDict(t *testing.T) {
 func TestDictPanicsOnWhatIsNoKey(t *testing.T) {
 	for name, f := range map[string]func(){
 		"list": func() { NewDict().Set(list(), 1) },
-		"odd":  func() { NewDict("a") },
+		"odd":  func() { NewDict("a") }, //nolint:staticcheck // on purpose
 	} {
 		func() {
 			defer func() {

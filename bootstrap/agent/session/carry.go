@@ -74,7 +74,7 @@ func (c *Client) carryOutput(std Stdio) error {
 	}()
 	for {
 		chunk, err := c.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -82,7 +82,7 @@ func (c *Client) Wait(ctx context.Context) (Exit, error) {
 func (c *Client) nextItem(ctx context.Context) error {
 	item, err := c.Control(ctx)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return ErrNoExit
 	case err != nil:
 		return err

@@ -177,7 +177,7 @@ func (d *Descriptor) try(direction int, op func() (int, error)) (n int, err erro
 		return 0, err
 	}
 	defer d.end()
-	if n, err = restart(op); err != unix.EAGAIN {
+	if n, err = restart(op); !errors.Is(err, unix.EAGAIN) {
 		return n, err
 	}
 	ready, err := d.readiness(direction)
@@ -186,7 +186,7 @@ func (d *Descriptor) try(direction int, op func() (int, error)) (n int, err erro
 	}
 	waitErr := ready.Read(func(uintptr) bool {
 		n, err = restart(op)
-		return err != unix.EAGAIN
+		return !errors.Is(err, unix.EAGAIN)
 	})
 	if waitErr != nil { // only Close ends the waiting
 		return 0, os.ErrClosed
@@ -198,7 +198,7 @@ func (d *Descriptor) try(direction int, op func() (int, error)) (n int, err erro
 func restart(op func() (int, error)) (int, error) {
 	for {
 		n, err := op()
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return max(n, 0), err
 		}
 	}
@@ -239,9 +239,4 @@ func (d *Descriptor) count(n int) {
 	}
 	d.grown = true
 	d.growLocked()
-}
-
-// isBroken says whether a write failed because nobody reads any more.
-func isBroken(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
