@@ -57,11 +57,11 @@ func (c chain) account() string {
 	return account
 }
 
-// isNoAccount recognises setuid's word that there is no such account. An agent's word has lost its type on the way.
-func isNoAccount(err error, account string) bool {
-	missing := &methods.AccountError{Name: account}
+// isNoAccount recognises setuid's word that there is no such account, from the gateway itself or from an agent.
+func isNoAccount(err error) bool {
+	var missing *methods.AccountError
 	var call *router.CallError
-	return errors.As(err, &missing) || errors.As(err, &call) && call.Text == missing.Error()
+	return errors.As(err, &missing) || errors.As(err, &call) && call.Type == session.TypeAccount
 }
 
 func becomeSpec(method, account string) methods.Spec {

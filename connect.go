@@ -48,7 +48,7 @@ func (t *Tree) changeAccount(ctx context.Context, n *node, c chain, account stri
 		return nil, err
 	}
 	into, err := t.acquire(ctx, c)
-	if isNoAccount(err, account) {
+	if isNoAccount(err) {
 		return nil, &NoAccountError{Account: account, Target: target.String(), Own: n.info.User}
 	}
 	return into, err

@@ -2,7 +2,7 @@
 # Installs from Debian what the tests drive: real servers, clients, shells and engines.
 # As another user than root it only says what is missing.
 set -u
-packages='openssh-server openssh-client rsync git sudo opendoas docker.io busybox-static fish tcsh bash dash
+packages='gcc libc6-dev openssh-server openssh-client rsync git sudo opendoas docker.io busybox-static fish tcsh bash dash
  acl attr expect socat tmux vim-tiny iproute2 procps file python3 python3-paramiko putty-tools dropbear-bin
  qemu-user-static xz-utils curl python3-asyncssh libssh2-1 sshfs lftp rclone ansible-core'
 missing=

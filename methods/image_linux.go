@@ -6,12 +6,14 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"fakessh/bootstrap"
 )
 
-// openImage opens an executable so that another account can start it, although the directory it is in may be closed to
-// that account, and its mode too.
-func openImage(path string) (*os.File, error) {
-	f, err := os.Open(path)
+// ownImage opens the own platform's executable so that another account can start it, although the directory it is in may be
+// closed to that account, and its mode too. Nothing is stored.
+func ownImage(images *bootstrap.Images) (*os.File, error) {
+	f, err := images.Executable(bootstrap.Own())
 	if err != nil {
 		return nil, err
 	}
@@ -23,17 +25,17 @@ func openImage(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return copyToMemory(f)
+	return copyToMemory(f, info.Size())
 }
 
-// copyToMemory makes an executable for everybody of f that has no name anywhere.
-func copyToMemory(f *os.File) (*os.File, error) {
+// copyToMemory makes an executable for everybody of f's size bytes that has no name anywhere. f may share its offset with others.
+func copyToMemory(f *os.File, size int64) (*os.File, error) {
 	fd, err := unix.MemfdCreate("fakessh", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("memfd_create", err)
 	}
 	mem := os.NewFile(uintptr(fd), f.Name())
-	if _, err = io.Copy(mem, f); err == nil {
+	if _, err = io.Copy(mem, io.NewSectionReader(f, 0, size)); err == nil {
 		err = mem.Chmod(0o555)
 	}
 	if err != nil {

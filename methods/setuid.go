@@ -36,11 +36,7 @@ func setuidPrepare(ctx context.Context, v values, images *bootstrap.Images, c *c
 	c.cred = &syscall.Credential{Uid: acc.uid, Gid: acc.gid, Groups: acc.groups}
 	c.env = accountEnv(acc, os.Environ())
 	c.dir = acc.home
-	path, err := images.Path(bootstrap.Own())
-	if err != nil {
-		return err
-	}
-	c.image, err = openImage(path)
+	c.image, err = ownImage(images)
 	return err
 }
 

@@ -3,6 +3,8 @@ package methods_test
 import (
 	"bufio"
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -27,12 +29,12 @@ func TestSetuid(t *testing.T) {
 }
 
 // setuidFacts becomes name and returns what the agent says of itself: ids, groups, directory, environment.
-func setuidFacts(t *testing.T, name string) [4]string {
+func setuidFacts(t *testing.T, images *bootstrap.Images, name string) [4]string {
 	t.Helper()
 	conn, err := methods.Dial(context.Background(), methods.Request{
 		Spec:   methods.Spec{Method: "setuid", Params: methods.Params{"username": name, "remote_name": "facts"}},
 		Agent:  bootstrap.Config{ID: 7, ParentIDs: []uint32{0}},
-		Images: methodtest.OwnImages(t),
+		Images: images,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -71,5 +73,37 @@ func checkAccountEnv(t *testing.T, env string, acc account) {
 		if !slices.Contains([]string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "TZ", "LANG"}, name) && !strings.HasPrefix(name, "LC_") {
 			t.Errorf("root's %s has come along", name)
 		}
+	}
+}
+
+// An agent whose image has been unlinked, as with `cache: false`, leaves no other copy behind.
+func TestSetuidStoresNothing(t *testing.T) {
+	needRoot(t)
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []os.FileMode{0o755, 0o700} {
+		t.Run(mode.String(), func(t *testing.T) {
+			cache := t.TempDir()
+			t.Setenv("XDG_CACHE_HOME", cache)
+			program := filepath.Join(t.TempDir(), "program")
+			if err := os.WriteFile(program, self, mode); err != nil {
+				t.Fatal(err)
+			}
+			images, err := bootstrap.NewImages(nil, program)
+			if err == nil {
+				err = os.Remove(program)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if facts := setuidFacts(t, images, "nobody"); facts[0] == "" {
+				t.Error("the agent says nothing")
+			}
+			if left, err := os.ReadDir(cache); err != nil || len(left) != 0 {
+				t.Errorf("the cache has %v, %v", left, err)
+			}
+		})
 	}
 }

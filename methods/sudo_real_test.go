@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fakessh/methods"
+	"fakessh/methods/methodtest"
 )
 
 // asAccount makes a sudo for an account that is not root, with what the sudoers file says of it. It gives the parameters that use it.
@@ -149,7 +150,7 @@ func TestRealSetuid(t *testing.T) {
 	withRealTool(t)
 	acc := newAccount(t, "/bin/dash")
 	mustRun(t, nil, "usermod", "-aG", "adm,games", acc.name)
-	facts := setuidFacts(t, acc.name)
+	facts := setuidFacts(t, methodtest.OwnImages(t), acc.name)
 	group := mustRun(t, nil, "id", "-G", acc.name)
 	if want := fmt.Sprint(acc.uid, acc.uid, acc.gid, acc.gid); facts[0] != want {
 		t.Errorf("ids are %s, want %s", facts[0], want)
@@ -172,7 +173,7 @@ func TestRealSetuidWithoutHome(t *testing.T) {
 	if err := os.Chown(acc.home, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	if facts := setuidFacts(t, acc.name); facts[2] != "/" {
+	if facts := setuidFacts(t, methodtest.OwnImages(t), acc.name); facts[2] != "/" {
 		t.Errorf("the directory is %s", facts[2])
 	}
 }

@@ -121,6 +121,7 @@ func dialError(err error) error {
 
 func errorType(err error) string {
 	var (
+		account  *methods.AccountError
 		password *methods.PasswordError
 		hostKey  *methods.HostKeyError
 		eof      *methods.EOFError
@@ -128,6 +129,8 @@ func errorType(err error) string {
 		stage    *bootstrap.StageError
 	)
 	switch {
+	case errors.As(err, &account):
+		return session.TypeAccount
 	case errors.As(err, &password):
 		return session.TypePassword
 	case errors.As(err, &hostKey):

@@ -1,10 +1,15 @@
 package agent
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"fakessh/bootstrap"
 	"fakessh/bootstrap/agent/session"
@@ -106,18 +111,19 @@ func TestPushedImageServesChildren(t *testing.T) {
 	if platform, ok := session.NeedImage(err); !ok || platform != string(bootstrap.Own()) {
 		t.Fatalf("got %v", err)
 	}
-	self, err := os.Open(standIn(t))
+	self, err := os.ReadFile(standIn(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer self.Close()
-	for range 2 { // the second time it is there already
-		if _, err := self.Seek(0, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := session.PutImage(background(t), w.peer, string(bootstrap.Own()), self); err != nil {
-			t.Fatal(err)
-		}
+	digest := sha256.Sum256(self)
+	put := func(r io.Reader) error {
+		return session.PutImage(background(t), w.peer, string(bootstrap.Own()), hex.EncodeToString(digest[:]), int64(len(self)), r)
+	}
+	if err := put(bytes.NewReader(self)); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(iotest.ErrReader(errors.New("it is there already"))); err != nil {
+		t.Fatal(err)
 	}
 	if child, err := connectLocal(t, w); err != nil || child.ID == 0 {
 		t.Errorf("got %+v, %v", child, err)
@@ -128,7 +134,7 @@ func TestBadImagesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.withImages("linux/other")
 	for _, platform := range []string{"plan9/../../etc", ""} {
-		if err := session.PutImage(background(t), w.peer, platform, strings.NewReader("x")); err == nil {
+		if err := session.PutImage(background(t), w.peer, platform, strings.Repeat("0", 64), 1, strings.NewReader("x")); err == nil {
 			t.Errorf("platform %q is accepted", platform)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 //
 //	feed     stream → stdin         ends with the peer's EOF, or with the stream
 //	copyOut  stdout, stderr → stream, one each; end at EOF, or when hangup closes the pipes
+//	leave    on a terminal: lets copyOut end when the program has ended, whoever still holds the terminal
 //	items    sizes and signals      ends with the stream
 type run struct {
 	stream *router.Stream
@@ -170,6 +171,9 @@ func (r *run) serve() {
 	var wg sync.WaitGroup
 	wg.Go(r.feed)
 	wg.Go(r.items)
+	if r.term != nil && r.proc != nil {
+		wg.Go(r.leave)
+	}
 	ended := make(chan struct{})
 	wg.Go(func() {
 		r.copyAll()
@@ -223,13 +227,27 @@ func (r *run) copyAll() {
 	wg.Wait()
 }
 
-// copyOut carries one output until its EOF, which is EIO on a terminal's master.
+// leave waits for the program, a session's leader, and then ends the wait for more from its terminal: the kernel hangs
+// up the foreground alone, and the jobs in the background of a shell that is gone would keep the terminal open.
+func (r *run) leave() {
+	select {
+	case <-r.proc.done:
+	case <-r.proc.lost:
+	case <-r.stream.Done():
+		return
+	}
+	_ = r.term.master.SetReadDeadline(time.Unix(1, 0))
+}
+
+// copyOut carries one output until its EOF, which is EIO on a terminal's master, or leave.
 func (r *run) copyOut(out outPipe) {
 	var from io.Reader = out.file
 	if r.term == nil {
 		from = &growing{file: out.file}
 	}
-	_, _ = r.stream.CopyFrom(out.class, from)
+	if _, err := r.stream.CopyFrom(out.class, from); errors.Is(err, os.ErrDeadlineExceeded) {
+		_, _ = r.stream.CopyFrom(out.class, newLeftover(out.file))
+	}
 }
 
 // growing makes a pipe larger once it has carried more than fits in it: then it is a bulk flow.

@@ -2,10 +2,12 @@ package agent
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/user"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -127,6 +129,36 @@ func (t *terminal) foreground() (int, error) {
 // sendBreak sends a break of the system's own length, as sshd does.
 func (t *terminal) sendBreak() error {
 	return control(t.master, sendBreak)
+}
+
+// leftover reads what a terminal holds at the moment and then gives EOF, as sshd drains a terminal whose leader has ended.
+type leftover struct {
+	conn syscall.RawConn
+	more int // bytes that may still be read: a job that goes on writing must not keep the session
+}
+
+// maxLeftover is more than the kernel keeps for a terminal.
+const maxLeftover = 1 << 20
+
+func newLeftover(master *os.File) *leftover {
+	_ = master.SetReadDeadline(time.Time{})
+	conn, err := master.SyscallConn()
+	if err != nil {
+		return &leftover{}
+	}
+	return &leftover{conn, maxLeftover}
+}
+
+func (l *leftover) Read(p []byte) (n int, err error) {
+	if l.more <= 0 {
+		return 0, io.EOF
+	}
+	once := func(fd uintptr) bool { n, err = unix.Read(int(fd), p); return true }
+	if closed := l.conn.Read(once); closed != nil || err != nil || n <= 0 {
+		return 0, io.EOF
+	}
+	l.more -= n
+	return n, nil
 }
 
 // control runs fn with f's descriptor, leaving f's mode as it is.

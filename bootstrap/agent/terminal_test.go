@@ -3,6 +3,7 @@ package agent
 import (
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,25 @@ func TestTerminalEndsWithItsLeader(t *testing.T) {
 }
 
 // TestFloodedTerminalStillObeys: a program that does not read its terminal blocks stdin, and nothing else.
+// An interactive shell puts its jobs into groups of their own, which the kernel does not hang up when the shell ends.
+func TestJobsInTheBackgroundDoNotKeepATerminalOpen(t *testing.T) {
+	for name, job := range map[string]string{
+		"silent": `sleep 60 & echo job $!; exit 3`,
+		"flood":  `yes & echo job $!; sleep 0.1; exit 3`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			got := w.run(onPTY(`set -m; `+job), "")
+			_, after, _ := strings.Cut(got.stdout, "job ")
+			pid, err := strconv.Atoi(strings.TrimSpace(after[:strings.IndexAny(after+"\r", "\r\n")]))
+			if err != nil || got.exit.Status != 3 {
+				t.Fatalf("got %.80q, %+v", got.stdout, got.exit)
+			}
+			_ = unix.Kill(pid, unix.SIGKILL) // as under sshd, a silent job goes on
+		})
+	}
+}
+
 func TestFloodedTerminalStillObeys(t *testing.T) {
 	w := newWorld(t)
 	c := w.start(onPTY(`stty raw -echo; echo ready; exec sleep 100`))

@@ -336,7 +336,7 @@ func (f *yamlFile) duration(n *yaml.Node) time.Duration {
 	return d
 }
 
-// never is the tree's word, a negative time, for the file's 0.
+// never is the program's word, a negative time, for the file's 0.
 func never(d time.Duration) time.Duration {
 	if d == 0 {
 		return -1

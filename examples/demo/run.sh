@@ -9,13 +9,14 @@ SSHD_PORT=${SSHD_PORT:-2223}
 ACCOUNT=fakessh-demo
 rm -rf "$D"; mkdir -p "$D"; chmod 755 "$D"
 ROOT=; [ "$(id -u)" = 0 ] && ROOT=1
-SSHD= GW= MADE= CONTAINER=
+SSHD= GW= MADE= CONTAINER= KEYS=
 
 cleanup() {
   trap '' INT TERM
   set +e
   [ -n "$GW" ] && kill "$GW" 2>/dev/null && wait "$GW" 2>/dev/null
   [ -n "$SSHD" ] && kill "$SSHD" 2>/dev/null
+  [ -n "$KEYS" ] && rm -rf "$KEYS"
   [ -n "$CONTAINER" ] && docker rm -f "$CONTAINER" >/dev/null 2>&1
   if [ -n "$MADE" ]; then rm -f /etc/sudoers.d/$ACCOUNT; pkill -KILL -u $ACCOUNT || :; userdel -rf $ACCOUNT >/dev/null 2>&1 || :; fi
 }
@@ -55,13 +56,14 @@ if [ -n "$ROOT" ]; then
     useradd -m -c 'fakesshd demo' -s /bin/bash $ACCOUNT; MADE=1
     echo "$ACCOUNT ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/$ACCOUNT; chmod 440 /etc/sudoers.d/$ACCOUNT
   fi
-  ssh-keygen -q -t ed25519 -N '' -C demo -f "$D/host"; cp "$D/id.pub" "$D/authorized_keys"; mkdir -p /run/sshd
+  ssh-keygen -q -t ed25519 -N '' -C demo -f "$D/host"; mkdir -p /run/sshd
+  KEYS=$(mktemp -d); chmod 755 "$KEYS"; cp "$D/id.pub" "$KEYS/authorized_keys" # sshd reads it as the account
   cat >"$D/sshd_config" <<END
 Port $SSHD_PORT
 ListenAddress 127.0.0.1
 HostKey $D/host
 PidFile none
-AuthorizedKeysFile $D/authorized_keys
+AuthorizedKeysFile $KEYS/authorized_keys
 StrictModes no
 PasswordAuthentication no
 UsePAM yes

@@ -13,6 +13,7 @@ import (
 const (
 	TypeError     = "fakessh.Error"          // anything else
 	TypeNeedImage = "fakessh.NeedImageError" // Text is the platform: PutImage it, and connect again
+	TypeAccount   = "fakessh.AccountError"   // there is no such account
 	TypePassword  = "fakessh.PasswordError"
 	TypeHostKey   = "fakessh.HostKeyError"
 	TypeEOF       = "fakessh.EofError"

@@ -188,8 +188,8 @@ func (d *Descriptor) try(direction int, op func() (int, error)) (n int, err erro
 		n, err = restart(op)
 		return !errors.Is(err, unix.EAGAIN)
 	})
-	if waitErr != nil {
-		return 0, waitErr
+	if waitErr != nil { // only Close ends the waiting
+		return 0, os.ErrClosed
 	}
 	return n, err
 }

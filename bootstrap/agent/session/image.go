@@ -3,8 +3,6 @@ package session
 import (
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 
@@ -14,18 +12,10 @@ import (
 // MaxImage bounds an image, bytes, uncompressed.
 const MaxImage = 64 << 20
 
-// PutImage gives the agent in c an executable for platform ("linux/arm64"), so that it can start children there.
-// It reads r twice; the bytes travel gzipped, and are checked by size and SHA-256.
-func PutImage(ctx context.Context, c *router.Context, platform string, r io.ReadSeeker) error {
-	hash := sha256.New()
-	size, err := io.Copy(hash, r)
-	if err != nil {
-		return err
-	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	s, have, err := c.Open(ctx, FuncPutImage, platform, hex.EncodeToString(hash.Sum(nil)), size)
+// PutImage gives the agent in c an executable for platform ("linux/arm64"), so that it can start children there: size bytes of r,
+// whose SHA-256 is digest in hexadecimal. They travel gzipped, and the agent checks them; when it has them already, r is not read.
+func PutImage(ctx context.Context, c *router.Context, platform, digest string, size int64, r io.Reader) error {
+	s, have, err := c.Open(ctx, FuncPutImage, platform, digest, size)
 	if err != nil {
 		return err
 	}
