@@ -101,9 +101,7 @@ func (d *daemon) questions(a *fakessh.Access) []authz.Request {
 		base.Action = authz.Hop
 		return []authz.Request{base}
 	}
-	if base.Account == "" {
-		base.Account = a.Lease.Info().User
-	}
+	base.Account = a.Lease.Account()
 	return invocationQuestions(base, inv)
 }
 
