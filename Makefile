@@ -26,13 +26,14 @@ setup: ## what the tests need; as root installs it from Debian
 	@sh integration/setup.sh
 
 test: setup build ## everything: unit tests with the race detector, then the real programs
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /integration)
+	$(GO) test -count=1 -timeout 25m ./integration/...
 
 unit: ## only the fast tests, nothing but Go needed
 	$(GO) test -race -short ./...
 
 integration: setup build ## only the tests against real programs
-	$(GO) test -race -count=1 ./integration/...
+	$(GO) test -count=1 -timeout 25m ./integration/...
 
 bench: setup build ## ratios against OpenSSH, side by side, as a table
 	$(GO) run ./integration/bench

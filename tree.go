@@ -15,9 +15,8 @@ import (
 const (
 	defaultIdle      = 10 * time.Minute
 	failureMemory    = 2 * time.Second  // how long a failed connection answers for itself
-	keepaliveEvery   = 15 * time.Second // between two pings
+	defaultKeepalive = 15 * time.Second // between two pings
 	keepaliveMisses  = 3                // unanswered pings that mean the agent is gone
-	keepaliveSilence = keepaliveMisses * keepaliveEvery
 )
 
 // Config makes a Tree. Only Images has no default.
@@ -26,12 +25,17 @@ type Config struct {
 	Images  *bootstrap.Images
 	Idle    time.Duration // 0 = 10 min, negative = never
 	Logger  *slog.Logger  // nil discards
+
+	// Keepalive is the time between two pings of each agent, 15 s if 0. One that is silent for three such times is lost.
+	// Negative: agents are not pinged.
+	Keepalive time.Duration
 }
 
 // Tree is a router with the contexts that an inventory describes, connected when asked for.
 // All methods are safe for concurrent use.
 type Tree struct {
 	idle   time.Duration
+	pings  time.Duration // between two; negative: none
 	log    *slog.Logger
 	dialer dialer
 	wg     sync.WaitGroup // one per node: its goroutine
@@ -56,14 +60,21 @@ func NewTree(cfg Config) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTree(inv, cfg.Idle, log, newRouterDialer(cfg.Images, log)), nil
+	t := newTree(inv, cfg.Idle, log, newRouterDialer(cfg.Images, log))
+	if cfg.Keepalive != 0 {
+		t.pings = cfg.Keepalive
+	}
+	return t, nil
 }
 
 func newTree(inv *inventory, idle time.Duration, log *slog.Logger, d dialer) *Tree {
 	if idle == 0 {
 		idle = defaultIdle
 	}
-	return &Tree{idle: idle, log: log, dialer: d, inv: inv, nodes: map[nodeKey]*node{}, alive: map[*node]struct{}{}}
+	return &Tree{
+		idle: idle, pings: defaultKeepalive, log: log, dialer: d, inv: inv,
+		nodes: map[nodeKey]*node{}, alive: map[*node]struct{}{},
+	}
 }
 
 // Router is the tree's router: the gateway's context, id 0.

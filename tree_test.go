@@ -207,25 +207,28 @@ func TestParentLostDuringDial(t *testing.T) {
 }
 
 func TestSilentAgentIsDisconnected(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tree, d := testTree(t, nil)
-		l := connect(t, tree, "a")
-		defer l.Release()
-		time.Sleep(10 * time.Minute)
-		if l.Err() != nil {
-			t.Fatal(l.Err())
-		}
-		d.remote("a").mute.Store(true)
-		start := time.Now()
-		<-l.Done()
-		if took := time.Since(start); took < keepaliveSilence || took > keepaliveSilence+keepaliveEvery {
-			t.Errorf("took %v", took)
-		}
-		var silent *UnreachableError
-		if err := l.Err(); err == nil || err.Error() != "lost a: no answer for 45s" || !errors.As(err, &silent) {
-			t.Errorf("got %v", err)
-		}
-	})
+	for pings, text := range map[time.Duration]string{defaultKeepalive: "45s", 2 * time.Second: "6s"} {
+		synctest.Test(t, func(t *testing.T) {
+			tree, d := testTree(t, nil)
+			tree.pings = pings
+			l := connect(t, tree, "a")
+			defer l.Release()
+			time.Sleep(10 * time.Minute)
+			if l.Err() != nil {
+				t.Fatal(l.Err())
+			}
+			d.remote("a").mute.Store(true)
+			start := time.Now()
+			<-l.Done()
+			if took, silence := time.Since(start), keepaliveMisses*pings; took < silence || took > silence+pings {
+				t.Errorf("took %v", took)
+			}
+			var silent *UnreachableError
+			if err := l.Err(); err == nil || err.Error() != "lost a: no answer for "+text || !errors.As(err, &silent) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }
 
 func TestAccounts(t *testing.T) {

@@ -11,7 +11,9 @@ func (n *node) watch(ctx context.Context) error {
 	silent := make(chan error, 1)
 	kctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { n.keepalive(kctx, silent) }) // ends with kctx
+	if n.tree.pings > 0 {
+		wg.Go(func() { n.keepalive(kctx, silent) }) // ends with kctx
+	}
 	defer wg.Wait()
 	defer stop()
 
@@ -33,7 +35,7 @@ func (n *node) watch(ctx context.Context) error {
 
 // keepalive pings the agent. One ping may take as long as several intervals, so that a slow answer is an answer.
 func (n *node) keepalive(ctx context.Context, silent chan<- error) {
-	tick := time.NewTicker(keepaliveEvery)
+	tick := time.NewTicker(n.tree.pings)
 	defer tick.Stop()
 	for {
 		select {
@@ -53,8 +55,8 @@ func (n *node) keepalive(ctx context.Context, silent chan<- error) {
 }
 
 func (n *node) ping(ctx context.Context) (time.Duration, error) {
-	silence := &UnreachableError{Silence: keepaliveSilence.String()}
-	ctx, cancel := context.WithTimeoutCause(ctx, keepaliveSilence, silence)
+	silence := keepaliveMisses * n.tree.pings
+	ctx, cancel := context.WithTimeoutCause(ctx, silence, &UnreachableError{Silence: silence.String()})
 	defer cancel()
 	rtt, err := n.remote.ping(ctx)
 	if err != nil && ctx.Err() != nil {

@@ -45,7 +45,7 @@ func (c *config) treeConfig(im *bootstrap.Images) fakessh.Config {
 		}
 		targets[name] = t
 	}
-	return fakessh.Config{Targets: targets, Images: im, Idle: never(c.Idle)}
+	return fakessh.Config{Targets: targets, Images: im, Idle: never(c.Idle), Keepalive: never(c.Keepalive)}
 }
 
 // newTree is the tree that the configuration describes.

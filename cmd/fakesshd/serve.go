@@ -119,7 +119,7 @@ func (d *daemon) proxyConfig(keys *proxy.HostKeys) proxy.Config {
 		Version:    version(),
 		Logger:     d.log,
 		LoginGrace: d.cfg.LoginGrace,
-		KeepAlive:  d.cfg.Keepalive,
+		KeepAlive:  never(d.cfg.Keepalive),
 		AnyCipher:  !d.cfg.PreferGCM,
 	}
 }

@@ -199,6 +199,5 @@ func FuzzItems(f *testing.F) {
 		}
 		_, _ = ParseSize(data)
 		_, _ = ParseSignal(data)
-		_, _ = ParseBreak(data)
 	})
 }
