@@ -84,10 +84,22 @@ func invocationQuestions(inv *session.Invocation) ([]authz.Request, error) {
 		return []authz.Request{dialQuestion(inv)}, nil
 	case session.OpSession:
 		return sessionQuestions(inv.Spec)
+	case session.OpHold: // ssh -N: each of its forwards is asked about by itself
+		return []authz.Request{{Action: authz.ForwardLocal}}, nil
 	case session.OpRun:
-		return []authz.Request{{Action: authz.Run, Command: methods.QuoteArgs(inv.Args)}}, nil
+		command := runCommandText(inv)
+		return []authz.Request{{Action: authz.Exec, Command: command}, {Action: authz.Run, Command: command}}, nil
 	}
 	return nil, fmt.Errorf("no operation %q", inv.Op)
+}
+
+// runCommandText is the shell's text for the program of a `run --from`.
+func runCommandText(inv *session.Invocation) string {
+	command := methods.QuoteArgs(inv.Args)
+	if inv.Dir != "" {
+		command = "cd " + methods.Quote(inv.Dir) + " && " + command
+	}
+	return command
 }
 
 func dialQuestion(inv *session.Invocation) authz.Request {
