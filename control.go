@@ -335,7 +335,10 @@ func (s *ControlServer) destination(inv *session.Invocation) (Dest, error) {
 	if err != nil {
 		return d, err
 	}
-	if d.Account == "" {
+	if d.Account == "" && inv.Account != "" {
+		if err := CheckAccount(inv.Account); err != nil {
+			return d, err
+		}
 		d.Account = inv.Account
 	}
 	d.Target, err = s.Tree.Resolve(d.Target)
@@ -446,6 +449,9 @@ func ParseDest(s string) (Dest, error) {
 	if at := strings.LastIndexByte(s, '@'); at >= 0 {
 		if d.Account, s = s[:at], s[at+1:]; d.Account == "" {
 			return d, &TargetError{Target: s, Reason: "no account before the @"}
+		}
+		if err := CheckAccount(d.Account); err != nil {
+			return d, err
 		}
 	}
 	d.Target, err = ParseTarget(s)

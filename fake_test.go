@@ -118,7 +118,7 @@ func (r *fakeRemote) lose(cause error) {
 	})
 }
 
-// info: an agent is root behind the targets named root…, and after setuid and sudo it is whom those were told.
+// info: an agent is root behind the targets named root…, and after setuid and sudo it is whom those were told; toor is root too.
 func (r *fakeRemote) info(context.Context) (session.Info, error) {
 	user, _ := r.step.spec.Params["username"].(string)
 	switch {
@@ -129,7 +129,7 @@ func (r *fakeRemote) info(context.Context) (session.Info, error) {
 		user = "me"
 	}
 	info := session.Info{User: user, UID: 1000, OS: "linux", Arch: "amd64", PID: int(r.num)}
-	if user == "root" {
+	if user == "root" || user == "toor" {
 		info.UID = 0
 	}
 	return info, nil

@@ -30,28 +30,48 @@ type inventory struct {
 	chains  map[string]chain // of every entry, from the gateway
 }
 
+// CheckTargets says what is wrong with each entry that cannot serve, so that a configuration's reader can say where.
+func CheckTargets(targets map[string]TargetConfig) map[string]error {
+	_, wrong := readInventory(targets)
+	return wrong
+}
+
 // newInventory checks the entries all or nothing. Errors name the entry.
 func newInventory(targets map[string]TargetConfig) (*inventory, error) {
+	inv, wrong := readInventory(targets)
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		return nil, wrong[name]
+	}
+	return inv, nil
+}
+
+// readInventory is the inventory, and what is wrong with its entries.
+func readInventory(targets map[string]TargetConfig) (*inventory, map[string]error) {
 	inv := &inventory{entries: maps.Clone(targets), chains: map[string]chain{}}
+	wrong := map[string]error{}
 	if inv.entries == nil {
 		inv.entries = map[string]TargetConfig{}
 	}
 	if _, ok := inv.entries[LocalTarget]; !ok {
 		inv.entries[LocalTarget] = TargetConfig{Spec: methods.Spec{Method: "local"}}
 	}
-	for _, name := range slices.Sorted(maps.Keys(inv.entries)) {
-		if reason := checkName(name); reason != "" {
-			return nil, &TargetError{name, name, reason}
-		}
-		entry := inv.entries[name]
-		if err := entry.check(); err != nil {
-			return nil, fmt.Errorf("target %q: %w", name, err)
-		}
-		if _, err := inv.entryChain(name, nil); err != nil {
-			return nil, err
+	for name, entry := range inv.entries {
+		if err := inv.checkEntry(name, entry); err != nil {
+			wrong[name] = err
 		}
 	}
-	return inv, nil
+	return inv, wrong
+}
+
+func (inv *inventory) checkEntry(name string, entry TargetConfig) error {
+	if reason := checkName(name); reason != "" {
+		return &TargetError{name, name, reason}
+	}
+	if err := entry.check(); err != nil {
+		return fmt.Errorf("target %q: %w", name, err)
+	}
+	_, err := inv.entryChain(name, nil)
+	return err
 }
 
 // check looks at what can be seen in the entry alone.

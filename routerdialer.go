@@ -159,17 +159,10 @@ func (d *routerDialer) beneath(id, via router.ContextID) error {
 
 // wireParams are spec's parameters with its secrets in the router's type.
 func wireParams(spec methods.Spec) map[string]any {
-	params := spec.Wire()["params"].(map[string]any)
+	params := spec.Params.Wire()
 	for name, v := range params {
-		switch v := v.(type) {
-		case methods.Secret:
-			params[name] = pickle.Secret(v)
-		case []any:
-			texts := make([]string, len(v))
-			for i := range v {
-				texts[i], _ = v[i].(string)
-			}
-			params[name] = texts
+		if secret, ok := v.(methods.Secret); ok {
+			params[name] = pickle.Secret(secret)
 		}
 	}
 	return params

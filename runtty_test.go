@@ -1,3 +1,5 @@
+//go:build linux
+
 package fakessh_test
 
 import (
@@ -174,7 +176,7 @@ func TestTerminalSession(t *testing.T) {
 	c.typed("until stty size | grep -x '40 120'; do sleep 0.05; done\r")
 	c.expect("\r\n40 120\r\n")
 	c.expect("$ ")
-	c.typed("echo sta''rt; sleep 1000\r")
+	c.typed("sh -c 'echo sta\"\"rt; exec sleep 1000'\r")
 	c.expect("start\r\n")
 	c.typed("\x03")
 	c.expect("$ ")

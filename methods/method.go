@@ -11,7 +11,7 @@ import (
 // DefaultTimeout is connect_timeout's default.
 const DefaultTimeout = 30 * time.Second
 
-// Spec says how to start one context. It can travel to an agent (Wire, ParseSpec), once its secrets are resolved.
+// Spec says how to start one context. It can travel to an agent (Params.Wire), once its secrets are resolved.
 type Spec struct {
 	Method string
 	Params Params

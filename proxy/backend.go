@@ -111,7 +111,7 @@ type treePlace struct {
 	lease *fakessh.Lease
 }
 
-func (p *treePlace) Account() string { return p.lease.Info().User }
+func (p *treePlace) Account() string { return p.lease.Account() }
 func (p *treePlace) Release()        { p.lease.Release() }
 
 func (p *treePlace) Start(ctx context.Context, spec *session.Spec) (Session, error) {

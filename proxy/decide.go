@@ -72,8 +72,8 @@ func (c *conn) ask(t *Target, req authz.Request) error {
 
 // arrive goes to t as account ("" is its own) when policy allows everything in reqs there. The Place must be released.
 //
-// Whether hops that the inventory does not have may be made is asked before anything is connected. Who the target's own account
-// is only the target knows: that question comes when it is connected, for a rule about root has to see root.
+// Whether hops that the inventory does not have may be made is asked before anything is connected. Who one is there only the target knows:
+// what counts is the answer about the account that it names, for a rule about root has to see root.
 func (c *conn) arrive(ctx context.Context, t *Target, account string, reqs ...authz.Request) (Place, error) {
 	if len(t.Hops) > 0 {
 		if err := c.ask(t, authz.Request{Action: authz.Hop, Account: account}); err != nil {
@@ -86,7 +86,7 @@ func (c *conn) arrive(ctx context.Context, t *Target, account string, reqs ...au
 		}
 	}
 	place, err := c.srv.cfg.Backend.Connect(ctx, t, account)
-	if err != nil || account != "" {
+	if err != nil || account == place.Account() {
 		return place, err
 	}
 	if err := c.askAll(t, place.Account(), reqs); err != nil {

@@ -278,12 +278,34 @@ func (p *fakePolicy) actions() []authz.Action {
 type fakeAudit struct {
 	mu     sync.Mutex
 	events []Event
+	news   chan struct{} // closed by the next event
 }
 
 func (a *fakeAudit) Event(ev Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.events = append(a.events, ev)
+	close(a.news)
+	a.news = make(chan struct{})
+}
+
+// await returns the events of a kind when there is one.
+func (a *fakeAudit) await(t testing.TB, kind EventKind) []Event {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		a.mu.Lock()
+		news := a.news
+		a.mu.Unlock()
+		if found := a.find(kind); len(found) > 0 {
+			return found
+		}
+		select {
+		case <-news:
+		case <-late:
+			t.Fatalf("no %s", kind)
+		}
+	}
 }
 
 func (a *fakeAudit) find(kind EventKind) []Event {
@@ -305,6 +327,7 @@ type gateway struct {
 	auth    *fakeAuth
 	policy  *fakePolicy
 	audit   *fakeAudit
+	served  chan struct{} // closed when Serve has returned
 }
 
 // startGateway starts a server with the targets web1 (whose own account is deploy) and local.
@@ -319,7 +342,7 @@ func startGateway(t testing.TB, change ...func(*Config, *gateway)) *gateway {
 		g.backend.accounts[name] = account
 	}
 	g.auth = &fakeAuth{keys: map[string][]string{string(g.key.PublicKey().Marshal()): {"alice"}}, names: map[string][]string{"alice": {"al"}}}
-	g.policy, g.audit = &fakePolicy{}, &fakeAudit{}
+	g.policy, g.audit = &fakePolicy{}, &fakeAudit{news: make(chan struct{})}
 	cfg := Config{HostKeys: []gossh.Signer{g.hostKey}, HostCA: g.ca, Auth: g.auth, Decider: g.policy, Auditor: g.audit, Backend: g.backend}
 	for _, f := range change {
 		f(&cfg, g)
@@ -333,14 +356,18 @@ func startGateway(t testing.TB, change ...func(*Config, *gateway)) *gateway {
 		t.Fatal(err)
 	}
 	g.addr = l.Addr().String()
-	served := make(chan error, 1)
-	go func() { served <- g.Serve(l) }()
+	g.served = make(chan struct{})
+	var served error
+	go func() {
+		served = g.Serve(l)
+		close(g.served)
+	}()
 	t.Cleanup(func() {
 		if err := g.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		if err := <-served; !errors.Is(err, ErrServerClosed) {
-			t.Errorf("serve: %v", err)
+		if <-g.served; !errors.Is(served, ErrServerClosed) {
+			t.Errorf("serve: %v", served)
 		}
 		if n := g.running.count() + g.busy.count() + g.startups.count(); n != 0 {
 			t.Errorf("%d goroutines or connections are left", n)

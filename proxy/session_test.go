@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 
@@ -460,14 +459,12 @@ func TestAuditOfASession(t *testing.T) {
 	cmd := g.ssh("deploy@web1@gw", "cat; exit 9")
 	cmd.Stdin = strings.NewReader("12345")
 	run(t, cmd)
-	for len(g.audit.find(EventLogout)) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	logout := g.audit.await(t, EventLogout)
 	end := g.audit.find(EventSessionEnd)
 	if len(end) != 1 || end[0].Status != 9 || end[0].In != 5 || end[0].Out != 5 || end[0].Target != "web1" || end[0].Account != "deploy" || end[0].Subject.Principal != "alice" {
 		t.Errorf("session end %+v", end)
 	}
-	if out := g.audit.find(EventLogout)[0]; out.Subject.Principal != "alice" || out.Conn != end[0].Conn {
+	if out := logout[0]; out.Subject.Principal != "alice" || out.Conn != end[0].Conn {
 		t.Errorf("logout %+v", out)
 	}
 }

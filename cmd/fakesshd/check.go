@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +56,9 @@ func (c *config) check() (warnings []string, err error) {
 	if _, err := c.policy(); err != nil {
 		return nil, err
 	}
+	if err := c.secrets(); err != nil {
+		return nil, err
+	}
 	im, err := loadImages()
 	if err != nil {
 		return nil, err
@@ -67,6 +75,24 @@ func (c *config) check() (warnings []string, err error) {
 		warnings = append(warnings, p.Error())
 	}
 	return append(warnings, c.unwise()...), nil
+}
+
+// secrets reads the files with secrets. Commands are not run, and the environment may be another one here.
+func (c *config) secrets() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
+		spec := c.Targets[name].Spec
+		files := methods.Spec{Method: spec.Method, Params: methods.Params{}}
+		for param, v := range spec.Params {
+			if !strings.HasSuffix(param, "_command") && !strings.HasSuffix(param, "_env") {
+				files.Params[param] = v
+			}
+		}
+		if _, err := methods.ResolveSecrets(context.Background(), files); err != nil {
+			errs = append(errs, fmt.Errorf("target %q: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // unwise lists what `check` warns about.

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"path/filepath"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,30 +30,47 @@ func (e *configError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e
 
 // yamlFile decodes strictly: every key is known, every value has its kind, every error has its line.
 type yamlFile struct {
-	name string
-	errs []error
+	name  string
+	errs  []error
+	lines map[string]*yaml.Node // where targets, exits and listen stand, for what is seen later
 }
 
 func (f *yamlFile) fail(n *yaml.Node, format string, args ...any) {
 	f.errs = append(f.errs, &configError{f.name, n.Line, fmt.Sprintf(format, args...)})
 }
 
+// syntaxError gives the decoder's error, "yaml: line 3: …", the form of the others.
+func syntaxError(file string, err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if line, what, ok := strings.Cut(rest, ": "); ok {
+			if n, err := strconv.Atoi(line); err == nil {
+				return &configError{file, n, what}
+			}
+		}
+	}
+	return fmt.Errorf("%s: %s", file, text)
+}
+
 // parse fills c from the text of a file.
 func (c *config) parse(name string, text []byte) error {
-	f := &yamlFile{name: name}
+	f := &yamlFile{name: name, lines: map[string]*yaml.Node{}}
 	dec := yaml.NewDecoder(strings.NewReader(string(text)))
 	var doc yaml.Node
 	switch err := dec.Decode(&doc); {
 	case errors.Is(err, io.EOF):
 		return nil // an empty file is all defaults
 	case err != nil:
-		return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+		return syntaxError(name, err)
 	}
 	var more yaml.Node
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return &configError{name, more.Line, "more than one YAML document"}
 	}
 	f.root(c, doc.Content[0])
+	if len(f.errs) == 0 {
+		f.connections(c)
+	}
 	if len(f.errs) > 0 {
 		return errors.Join(f.errs...)
 	}
@@ -60,7 +79,7 @@ func (c *config) parse(name string, text []byte) error {
 
 func (f *yamlFile) root(c *config, n *yaml.Node) {
 	f.mapping(n, map[string]func(*yaml.Node){
-		"listen":         func(n *yaml.Node) { c.Listen = f.strings(n) },
+		"listen":         func(n *yaml.Node) { c.Listen = f.addresses(n) },
 		"state_dir":      func(n *yaml.Node) { c.StateDir = f.path(n) },
 		"control_socket": func(n *yaml.Node) { c.ControlSocket = f.path(n) },
 		"users":          func(n *yaml.Node) { f.users(c, n) },
@@ -111,6 +130,7 @@ func (f *yamlFile) targets(c *config, n *yaml.Node) {
 			f.fail(key, "target %q: a name is lower-case letters, digits, dots, dashes and underscores", name)
 			return
 		}
+		f.lines["target "+name] = key
 		c.Targets[name] = f.target(name, val)
 	})
 }
@@ -226,7 +246,49 @@ func methodNames() string {
 }
 
 func (f *yamlFile) exits(c *config, n *yaml.Node) {
-	f.each(n, func(pattern string, _, val *yaml.Node) { c.Exits[pattern] = f.targetName(val) })
+	f.each(n, func(pattern string, key, val *yaml.Node) {
+		c.Exits[pattern] = f.targetName(val)
+		if _, err := fakessh.NewExits(map[string]string{pattern: fakessh.LocalTarget}); err != nil {
+			f.fail(key, "%v", err)
+		}
+		f.lines["exit "+pattern] = val
+	})
+}
+
+// connections checks what refers to other entries, once all of them are read.
+func (f *yamlFile) connections(c *config) {
+	wrong := fakessh.CheckTargets(c.Targets)
+	said := map[string]bool{} // a mistake shows in every entry that is via the wrong one
+	for _, name := range slices.Sorted(maps.Keys(wrong)) {
+		if text := wrong[name].Error(); !said[text] {
+			said[text] = true
+			f.fail(f.lines["target "+name], "%s", text)
+		}
+	}
+	for pattern, target := range c.Exits {
+		t, err := fakessh.ParseTarget(target)
+		if _, ok := c.Targets[t.Name]; err == nil && !ok && t.Name != fakessh.LocalTarget {
+			f.fail(f.lines["exit "+pattern], "exit %q: no target %q", pattern, t.Name)
+		}
+	}
+	sort.SliceStable(f.errs, func(i, j int) bool {
+		return f.errs[i].(*configError).Line < f.errs[j].(*configError).Line
+	})
+}
+
+// addresses reads what can be listened on.
+func (f *yamlFile) addresses(n *yaml.Node) []string {
+	list := f.strings(n)
+	for _, addr := range list {
+		_, port, err := net.SplitHostPort(addr)
+		if err == nil {
+			_, err = net.LookupPort("tcp", port)
+		}
+		if err != nil {
+			f.fail(n, "listen: %v", err)
+		}
+	}
+	return list
 }
 
 func (f *yamlFile) sshConfig(n *yaml.Node) string {

@@ -67,9 +67,7 @@ func (d *daemon) questions(a *fakessh.Access) ([]authz.Request, error) {
 		base.Action = authz.Hop
 		return []authz.Request{base}, nil
 	}
-	if base.Account == "" {
-		base.Account = a.Lease.Info().User
-	}
+	base.Account = a.Lease.Account()
 	for i := range asked {
 		q := &asked[i]
 		q.Target, q.Account, q.Groups, q.Hops = base.Target, base.Account, base.Groups, base.Hops

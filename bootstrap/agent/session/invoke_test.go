@@ -68,7 +68,7 @@ func TestInvocationsRefused(t *testing.T) {
 // connected are two ends of a unix socket.
 func connected(t *testing.T) (a, b *InvokeConn) {
 	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

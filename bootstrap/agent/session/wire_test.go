@@ -203,6 +203,5 @@ func FuzzItems(f *testing.F) {
 		}
 		_, _ = ParseSize(data)
 		_, _ = ParseSignal(data)
-		_, _ = ParseBreak(data)
 	})
 }
