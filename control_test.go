@@ -267,3 +267,45 @@ func TestDialsAndForwards(t *testing.T) {
 		t.Errorf("-L: %q", fmt.Sprint(r))
 	}
 }
+
+func TestNamedAccountIsPinned(t *testing.T) {
+	tree := realTree(t, nil)
+	q := &questions{deny: func(a *fakessh.Access) error {
+		if a.Lease == nil && a.Invocation.Op == session.OpSession {
+			return errors.New("asked")
+		}
+		return nil
+	}}
+	path := daemon(t, &fakessh.ControlServer{Tree: tree, Authorize: q.authorize})
+	for _, tt := range []struct{ dest, command, want string }{
+		{"web@local", "ssh -l root any.host true", "session web@local"},
+		{"web@local", "ssh root@any.host true", "session web@local"},
+		{"local", "ssh bob@any.host true", "session bob@local"},
+		{"", "ssh bob@local true", "session bob@local"},
+	} {
+		for _, from := range []string{"", "local"} {
+			q.asked = nil
+			opts := []fakessh.RunOption{fakessh.ControlSocket(path), fakessh.UseConfig(fakessh.Config{Images: ownImages(t)}), fakessh.From(from)}
+			r := collectRun(t, "", func(stdio fakessh.RunOption) (int, error) {
+				return fakessh.Run(t.Context(), tt.dest, script(tt.command), append(opts, stdio)...)
+			})
+			if r != (result{"", "ssh: asked\n", 255}) {
+				t.Errorf("%s from %q: %q", tt.command, from, fmt.Sprint(r))
+			}
+			if got := q.asked[len(q.asked)-1]; got != tt.want {
+				t.Errorf("%s to %q from %q: asked %q, want %q", tt.command, tt.dest, from, got, tt.want)
+			}
+		}
+	}
+}
+
+func TestShimsInTargetsSetNoStrangeVariables(t *testing.T) {
+	tree := realTree(t, map[string]fakessh.TargetConfig{"db": sh("local")})
+	const command = `ssh -o "SetEnv=PYTHONPATH=/evil LC_X=fine" -o SetEnv=GIT_SSH_COMMAND=/evil any.host env`
+	for _, from := range []string{"", "local"} {
+		r := runIn(t, tree, "db", "", script(command), fakessh.From(from))
+		if strings.Contains(r.out, "evil") || !strings.Contains(r.out, "LC_X=fine\n") {
+			t.Errorf("from %q:\n%s%s", from, r.out, r.err)
+		}
+	}
+}
