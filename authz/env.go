@@ -51,6 +51,17 @@ func (l EnvList) Allowed(name, value string) bool {
 		matchAny(l.allow, name) && !matchAny(neverEnv, name)
 }
 
+// Filter returns what of env is allowed.
+func (l EnvList) Filter(env map[string]string) map[string]string {
+	out := make(map[string]string)
+	for name, value := range env {
+		if l.Allowed(name, value) {
+			out[name] = value
+		}
+	}
+	return out
+}
+
 // matchAny needs validated names: they hold no slash and none of path.Match's other specials.
 func matchAny(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {

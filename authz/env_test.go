@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -55,6 +57,10 @@ func TestEnvList(t *testing.T) {
 	}
 	if (EnvList{}).Allowed("TERM", "x") {
 		t.Error("the zero list allows something")
+	}
+	got := def.Filter(map[string]string{"TERM": "x", "LD_PRELOAD": "y", "Z": ""})
+	if keys := slices.Collect(maps.Keys(got)); len(keys) != 1 || keys[0] != "TERM" {
+		t.Errorf("Filter: %v", got)
 	}
 }
 
