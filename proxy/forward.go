@@ -80,9 +80,11 @@ func (c *conn) meantTarget(d directTCPIP) bool {
 func tcpForward(t *Target, account, host string, port uint32) forward {
 	return forward{
 		target: t, account: account, action: authz.ForwardLocal, network: "tcp",
-		addr: net.JoinHostPort(host, strconv.Itoa(int(port))), host: host, port: int(port),
+		addr: destination(host, int(port)), host: host, port: int(port),
 	}
 }
+
+func destination(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // serveDirectUnix serves a forward to a unix socket inside the target.
 func (c *conn) serveDirectUnix(nc gossh.NewChannel) {
@@ -105,11 +107,15 @@ func (c *conn) serveDirectUnix(nc gossh.NewChannel) {
 func (c *conn) jumpTo(nc gossh.NewChannel, t *Target, d directTCPIP) {
 	switch t.Jump {
 	case JumpPassthrough:
-		c.serveForward(nc, forward{target: t, action: authz.Jump, host: d.Host, port: sshPort, mode: string(JumpPassthrough)})
+		c.serveForward(nc, forward{
+			target: t, action: authz.Jump, addr: destination(d.Host, sshPort), host: d.Host, port: sshPort, mode: string(JumpPassthrough),
+		})
 	case JumpDeny:
-		c.reject(nc, gossh.Prohibited, oneLine("no jump to "+t.Name))
+		text := oneLine("no jump to " + t.Name)
+		c.audit(Event{Kind: EventRefused, Target: t.Name, Action: authz.Jump, Mode: string(JumpDeny), Dest: destination(d.Host, sshPort), Reason: text})
+		_ = nc.Reject(gossh.Prohibited, text) // an error ends the connection anyway
 	default:
-		if err := c.ask(t, authz.Request{Action: authz.Jump, DestHost: d.Host, DestPort: sshPort}); err != nil {
+		if err := c.ask(t, authz.Request{Action: authz.Jump, DestHost: d.Host, DestPort: sshPort, Mode: string(JumpTerminate)}); err != nil {
 			_ = nc.Reject(gossh.Prohibited, err.Error())
 			return
 		}
@@ -163,7 +169,7 @@ func (c *conn) serveForward(nc gossh.NewChannel, f forward) {
 
 // dial makes the connection, if policy allows it. release is called when the stream is closed.
 func (c *conn) dial(ctx context.Context, f forward) (stream Stream, release func(), err error) {
-	req := authz.Request{Action: f.action, DestHost: f.host, DestPort: f.port}
+	req := authz.Request{Action: f.action, DestHost: f.host, DestPort: f.port, Mode: f.mode}
 	if f.network == "" {
 		if err := c.ask(f.target, req); err != nil {
 			return nil, nil, err

@@ -146,10 +146,23 @@ func TestJump(t *testing.T) {
 	}
 	var modes []string
 	for _, ev := range g.audit.find(EventForwardStart) {
-		modes = append(modes, ev.Mode)
+		modes = append(modes, ev.Mode+" "+ev.Dest)
 	}
-	if got := strings.Join(modes, " "); got != "passthrough exit" {
-		t.Errorf("audited modes %q", got)
+	if got, want := strings.Join(modes, ", "), "passthrough pass:22, exit "+real.Addr().String(); got != want {
+		t.Errorf("audited modes %q, want %q", got, want)
+	}
+	if ev := g.audit.find(EventRefused); len(ev) == 0 || ev[0].Mode != "deny" || ev[0].Target != "shut" || ev[0].Dest != "shut:22" {
+		t.Errorf("audited refusals %+v", ev)
+	}
+	run(t, g.ssh("-J", "gw", "alice@web1", "true"))
+	modes = nil
+	for _, r := range g.policy.asked {
+		if r.Action == authz.Jump {
+			modes = append(modes, r.Mode)
+		}
+	}
+	if got := strings.Join(modes, " "); got != "passthrough exit terminate" {
+		t.Errorf("decided modes %q", got)
 	}
 }
 
