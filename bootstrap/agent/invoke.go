@@ -99,11 +99,10 @@ func (h *shims) close() {
 
 func (h *shims) accept() {
 	for {
-		c, err := h.ln.AcceptUnix()
+		conn, err := session.AcceptInvoke(h.ctx, h.ln, nil)
 		if err != nil {
 			return
 		}
-		conn := session.NewInvokeConn(c)
 		h.wg.Go(func() {
 			stop := context.AfterFunc(h.ctx, conn.Interrupt)
 			h.serve(conn)

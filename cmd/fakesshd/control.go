@@ -41,6 +41,7 @@ func (d *daemon) listenControl() (*controlServer, error) {
 	}
 	return &controlServer{ln: ln, ControlServer: &fakessh.ControlServer{
 		Tree:      d.tree,
+		Admit:     d.admit,
 		Authorize: d.authorize,
 		Ops:       map[string]fakessh.ControlOp{opTree: d.showTree},
 		Logger:    d.log,

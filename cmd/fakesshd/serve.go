@@ -153,7 +153,7 @@ func (d *daemon) serve(ctx context.Context, std stdio) error {
 	}
 	wg.Go(func() { // ends with Shutdown
 		if err := d.control.serve(); !errors.Is(err, fakessh.ErrControlClosed) {
-			stop(err)
+			d.log.Error("control socket", "err", err) // SSH goes on
 		}
 	})
 	<-ctx.Done()
