@@ -73,13 +73,14 @@ func (q *questions) authorize(_ context.Context, a *fakessh.Access) error {
 }
 
 func TestRunByADaemon(t *testing.T) {
-	tree := realTree(t, map[string]fakessh.TargetConfig{"web1": sh("local"), "db": sh("local")})
+	images := ownImages(t)
+	tree := treeWithImages(t, images, map[string]fakessh.TargetConfig{"web1": sh("local"), "db": sh("local")})
 	q := &questions{}
 	path := daemon(t, &fakessh.ControlServer{Tree: tree, Authorize: q.authorize})
 	run := func(dest, stdin, command string, opts ...fakessh.RunOption) result {
 		t.Helper()
 		return collectRun(t, stdin, func(opt fakessh.RunOption) (int, error) {
-			opts = append(opts, opt, fakessh.ControlSocket("/nonexistent/socket", path), fakessh.UseConfig(fakessh.Config{Images: ownImages(t)}))
+			opts = append(opts, opt, fakessh.ControlSocket("/nonexistent/socket", path), fakessh.UseConfig(fakessh.Config{Images: images}))
 			return fakessh.Run(t.Context(), dest, script(command), opts...)
 		})
 	}
@@ -205,7 +206,8 @@ func TestControlSocketRefusesStrangeBytes(t *testing.T) {
 }
 
 func TestControlShutdownEndsSessions(t *testing.T) {
-	tree := realTree(t, nil)
+	images := ownImages(t)
+	tree := treeWithImages(t, images, nil)
 	srv := &fakessh.ControlServer{Tree: tree}
 	path := daemon(t, srv)
 	var once sync.Once
@@ -220,7 +222,7 @@ func TestControlShutdownEndsSessions(t *testing.T) {
 			once.Do(func() { close(stopped) })
 		}()
 		return fakessh.Run(t.Context(), "local", script("ssh x 'echo yes >"+file+"; exec sleep 1000'"), stdio,
-			fakessh.ControlSocket(path), fakessh.UseConfig(fakessh.Config{Images: ownImages(t)}))
+			fakessh.ControlSocket(path), fakessh.UseConfig(fakessh.Config{Images: images}))
 	})
 	<-stopped
 	if r.exit != 255 || r.err != "ssh: fakesshd: shutting down\n" {

@@ -90,7 +90,7 @@ func (d *routerDialer) dialHere(ctx context.Context, spec methods.Spec, target T
 		Spec:   spec,
 		Agent:  bootstrap.Config{ID: uint32(id), ParentIDs: []uint32{uint32(d.r.ID())}, Unidirectional: true},
 		Images: d.images,
-		Log:    func(line string) { d.log.Info("tool", "node", target.String(), "line", oneLine(line)) },
+		Log:    toolLog(d.log.With("node", target.String())),
 	})
 	if err != nil {
 		return nil, err
@@ -100,6 +100,23 @@ func (d *routerDialer) dialHere(ctx context.Context, spec methods.Spec, target T
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &child{c: c}, nil
+}
+
+// toolLog logs what a tool says, and not more of it than is worth reading: the far side chooses it.
+func toolLog(log *slog.Logger) func(line string) {
+	quota := &router.Quota{Burst: methods.LogBurst, PerSecond: methods.LogPerSecond}
+	return func(line string) {
+		ok, skipped := quota.Take()
+		switch {
+		case !ok && skipped == 1:
+			log.Warn("tool says too much, lines are left out")
+		case ok && skipped > 0:
+			log.Warn("tool lines were left out", "count", skipped)
+		}
+		if ok {
+			log.Info("tool", "line", oneLine(line))
+		}
+	}
 }
 
 // dialThere asks the agent of via. An agent does not hear that nobody waits any more, so what comes up too late is ended.

@@ -65,7 +65,7 @@ type Auditor interface {
 	Append(Record) error
 }
 
-// Decider answers. It is safe for concurrent use. Every answer is audited.
+// Decider answers. It is safe for concurrent use. Every answer of Decide is audited, and every refusal.
 type Decider struct {
 	policy atomic.Pointer[Policy]
 	audit  Auditor

@@ -41,7 +41,7 @@ func (b *TreeBackend) Target(name string) (*Target, error) {
 		return nil, err
 	}
 	return &Target{
-		Name: plan.Target.String(), Groups: plan.Groups, Hops: plan.Hops, Jump: JumpMode(plan.Jump), Plan: plan,
+		Name: plan.Target.String(), Groups: plan.Groups, Hops: plan.Hops, Account: plan.Account, Jump: JumpMode(plan.Jump), Plan: plan,
 	}, nil
 }
 

@@ -38,6 +38,7 @@ type fakeBackend struct {
 
 	accounts map[string]string
 	places   atomic.Int32 // not released
+	connects atomic.Int32 // ever asked for
 
 	mu    sync.Mutex
 	specs []session.Spec
@@ -53,6 +54,7 @@ func (b *fakeBackend) Target(name string) (*Target, error) {
 func (b *fakeBackend) Exit(host string) *Target { return b.exits[host] }
 
 func (b *fakeBackend) Connect(_ context.Context, t *Target, account string) (Place, error) {
+	b.connects.Add(1)
 	own := b.accounts[t.Name]
 	if account != "" && account != own {
 		return nil, &fakessh.NoAccountError{Account: account, Target: t.Name, Own: own}
@@ -247,11 +249,19 @@ func parseLine(line string) (gossh.PublicKey, error) {
 
 func (a *fakeAuth) LoginNames(principal string) []string { return a.names[principal] }
 
-// fakePolicy allows what deny does not forbid.
+// fakePolicy allows what deny does not forbid, and finds possible what never does not.
 type fakePolicy struct {
 	mu    sync.Mutex
 	asked []authz.Request
 	deny  func(authz.Request) bool
+	never func(authz.Request) bool
+}
+
+func (p *fakePolicy) Possible(req authz.Request) authz.Decision {
+	if p.never != nil && p.never(req) {
+		return authz.Decision{Public: "you may not do that here", Reason: "never"}
+	}
+	return authz.Decision{Allow: true}
 }
 
 func (p *fakePolicy) Decide(req authz.Request) authz.Decision {

@@ -379,6 +379,48 @@ func TestRefusalIsOneFixedSentence(t *testing.T) {
 	}
 }
 
+// What could not be allowed for any account connects nothing; what is allowed for the account that was typed is asked about the one that there is.
+func TestPolicyIsAskedBeforeAndAfterConnecting(t *testing.T) {
+	g := startGateway(t, func(_ *Config, g *gateway) {
+		g.backend.targets["local"].Account = "me"
+		g.policy.never = func(r authz.Request) bool { return r.Account == "me" || r.Action == authz.ForwardLocal }
+		g.policy.deny = func(r authz.Request) bool { return r.Account == "deploy" }
+	})
+	refused := result{"", "fakesshd: you may not do that here\n", 255}
+	tests := []struct {
+		dest     string
+		connects int32
+	}{
+		{"local@gw", 0},           // its account is configured
+		{"me@local@gw", 0},        // and typed
+		{"web1@gw", 1},            // might be anybody, and turns out to be deploy
+		{"deploy@web1@gw", 1},     // is deploy
+		{"web1+docker.app@gw", 1}, // is root
+	}
+	for _, tt := range tests {
+		g.backend.connects.Store(0)
+		want := refused
+		if tt.dest == "web1+docker.app@gw" {
+			want = result{}
+		}
+		if got := run(t, g.ssh(tt.dest, "true")); got != want {
+			t.Errorf("%s: got %+v", tt.dest, got)
+		}
+		if n := g.backend.connects.Load(); n != tt.connects {
+			t.Errorf("%s: %d connections", tt.dest, n)
+		}
+	}
+	g.backend.connects.Store(0)
+	if _, err := g.client("web1").Dial("tcp", "127.0.0.1:1"); err == nil || g.backend.connects.Load() != 0 {
+		t.Errorf("a forward: %v after %d connections", err, g.backend.connects.Load())
+	}
+	for _, r := range g.policy.asked {
+		if r.Account == "" {
+			t.Errorf("decided without an account: %+v", r)
+		}
+	}
+}
+
 func TestSFTP(t *testing.T) {
 	g := startGateway(t)
 	tool(t, "sftp") // also says whether the server is there: both are of one package here

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,20 +57,45 @@ func splitDest(cmd *cobra.Command, args []string) (dest string, argv []string, e
 
 func sshCommand(opt *options, std stdio) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "ssh [flags] [ssh options] [ACCOUNT@]TARGET [COMMAND…]",
+		Use:   "ssh [--config FILE] [ssh options] [ACCOUNT@]TARGET [COMMAND…]",
 		Short: "a shell or a command in a target",
 		Long: `ssh opens a session in a target through the running gateway's tree, or one of its own. It takes the options of OpenSSH's ssh
 that make sense there: -t, -T, -l, -n, -N, -s, -W, -o.`,
 		Example: `  fakesshd ssh web1
   fakesshd ssh root@web1+docker.app 'id; hostname'`,
-		Args: positional(cobra.MinimumNArgs(1)),
+		DisableFlagParsing: true, // they are ssh's
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := ownFlags(opt, args)
+			switch {
+			case err != nil:
+				return err
+			case len(args) == 0:
+				return usageError{errors.New("ssh: no target given")}
+			case args[0] == "-h" || args[0] == "--help":
+				return cmd.Help()
+			}
 			return runProgram(cmd, opt, std, "", append([]string{"ssh"}, args...))
 		},
 	}
-	cmd.Flags().SetInterspersed(false)
-	cmd.FParseErrWhitelist.UnknownFlags = false
 	return cmd
+}
+
+// ownFlags takes --config off the front of args; all that follows is ssh's.
+func ownFlags(opt *options, args []string) ([]string, error) {
+	for len(args) > 0 {
+		file, ok := strings.CutPrefix(args[0], "--config=")
+		switch {
+		case ok:
+			opt.config, args = file, args[1:]
+		case args[0] != "-c" && args[0] != "--config":
+			return args, nil
+		case len(args) == 1:
+			return nil, usageError{errors.New("ssh: " + args[0] + " needs a file")}
+		default:
+			opt.config, args = args[1], args[2:]
+		}
+	}
+	return args, nil
 }
 
 // runProgram runs argv with its ssh replaced, and passes its exit status on.

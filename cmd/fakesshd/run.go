@@ -64,7 +64,7 @@ func command(std stdio) *cobra.Command {
 accounts and containers that need no SSH server and nothing installed.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          positional(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVarP(&opt.config, "config", "c", "", "configuration `FILE`; without one, the user who starts it and the target local")
