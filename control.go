@@ -446,7 +446,7 @@ func AskControl(ctx context.Context, path, op string, args []string, each func(d
 				return err
 			}
 		case session.InvokeError:
-			return errors.New(string(m.Data))
+			return m.Err()
 		case session.InvokeDone:
 			return nil
 		}
@@ -456,6 +456,10 @@ func AskControl(ctx context.Context, path, op string, args []string, each func(d
 func controlError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	var refused *session.RefusedError
+	if errors.As(err, &refused) {
+		return err
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF

@@ -11,6 +11,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"fakessh/authz"
+	"fakessh/bootstrap/agent/session"
 )
 
 // sshPort is the port of a target that its virtual host has.
@@ -31,7 +32,7 @@ type forward struct {
 func (c *conn) serveDirectTCPIP(nc gossh.NewChannel) {
 	d, err := parseDirectTCPIP(nc.ExtraData())
 	if err != nil {
-		c.reject(nc, gossh.ConnectionFailed, oneLine(err.Error()))
+		c.reject(nc, gossh.ConnectionFailed, session.OneLine(err.Error()))
 		return
 	}
 	t, err := c.target()
@@ -54,7 +55,7 @@ func tcpForward(t *Target, account, host string, port uint32) forward {
 func (c *conn) serveDirectUnix(nc gossh.NewChannel) {
 	path, err := parseDirectUnix(nc.ExtraData())
 	if err != nil {
-		c.reject(nc, gossh.ConnectionFailed, oneLine(err.Error()))
+		c.reject(nc, gossh.ConnectionFailed, session.OneLine(err.Error()))
 		return
 	}
 	t, err := c.target()
@@ -88,7 +89,7 @@ func (c *conn) jumpTo(nc gossh.NewChannel, t *Target, d directTCPIP) {
 	case JumpPassthrough:
 		c.serveForward(nc, forward{target: t, action: authz.Jump, host: d.Host, port: sshPort, mode: string(JumpPassthrough)})
 	case JumpDeny:
-		c.reject(nc, gossh.Prohibited, oneLine("no jump to "+t.Name))
+		c.reject(nc, gossh.Prohibited, session.OneLine("no jump to "+t.Name))
 	default:
 		if err := c.ask(t, authz.Request{Action: authz.Jump, DestHost: d.Host, DestPort: sshPort}); err != nil {
 			_ = nc.Reject(gossh.Prohibited, err.Error())
@@ -102,7 +103,7 @@ func (c *conn) jumpTo(nc gossh.NewChannel, t *Target, d directTCPIP) {
 func (c *conn) jumpOut(nc gossh.NewChannel, d directTCPIP) {
 	t := c.srv.cfg.Backend.Exit(d.Host)
 	if t == nil {
-		c.reject(nc, gossh.Prohibited, oneLine("no target or exit for "+strconv.Quote(d.Host)))
+		c.reject(nc, gossh.Prohibited, session.OneLine("no target or exit for "+strconv.Quote(d.Host)))
 		return
 	}
 	f := tcpForward(t, "", d.Host, d.Port)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"fakessh/bootstrap/agent/session"
@@ -212,7 +211,7 @@ func (h *shims) answered(data []byte) {
 		return
 	}
 	if inv := h.claim(id, true); inv != nil {
-		inv.failed <- errors.New(strings.TrimSpace(text))
+		inv.failed <- errors.New(session.OneLine(text))
 	}
 }
 

@@ -148,6 +148,14 @@ type Message struct {
 	Data []byte
 }
 
+// Err is what an InvokeError says: a *RefusedError.
+func (m Message) Err() error { return &RefusedError{OneLine(string(m.Data))} }
+
+// RefusedError is why whoever serves a control socket did not do what was asked for, or how that failed.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
 // messageHeader is the size of a kind and a length.
 const messageHeader = 5
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -102,7 +101,7 @@ func (c *InvokeConn) refusal(err error) error {
 	_ = c.conn.SetReadDeadline(time.Now().Add(lastWords))
 	defer func() { _ = c.conn.SetReadDeadline(time.Time{}) }()
 	if m, nextErr := c.Next(); nextErr == nil && m.Kind == InvokeError {
-		return errors.New(string(m.Data))
+		return m.Err()
 	}
 	return err
 }
@@ -121,8 +120,7 @@ func (c *InvokeConn) Send(kind byte, data []byte) error {
 
 // SendError sends err as one line.
 func (c *InvokeConn) SendError(err error) error {
-	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	return c.Send(InvokeError, []byte(text[:min(len(text), maxInvokeEvent)]))
+	return c.Send(InvokeError, []byte(OneLine(err.Error())))
 }
 
 // Next reads the next message. io.EOF when the other end has closed.
