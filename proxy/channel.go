@@ -2,6 +2,8 @@ package proxy
 
 import (
 	gossh "golang.org/x/crypto/ssh"
+
+	"fakessh/bootstrap/agent/session"
 )
 
 // maxRefusals is how many refusals of channels may wait to be sent. A client that opens more without reading them is not one.
@@ -42,7 +44,7 @@ func (c *conn) dispatch(nc gossh.NewChannel) {
 
 // reject refuses a channel for a reason that is not policy.
 func (c *conn) reject(nc gossh.NewChannel, reason gossh.RejectionReason, text string) {
-	c.audit(Event{Kind: EventRefused, Reason: oneLine(nc.ChannelType()) + ": " + text})
+	c.audit(Event{Kind: EventRefused, Reason: session.OneLine(nc.ChannelType()) + ": " + text})
 	_ = nc.Reject(reason, text) // an error ends the connection anyway
 }
 
