@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/methods"
@@ -12,6 +13,9 @@ import (
 
 // accountParam is the parameter by which methods are told an account.
 const accountParam = "username"
+
+// rootAccount is the name of uid 0.
+const rootAccount = "root"
 
 // Dest is where something runs: a target and an account in it; "" is the target's own account.
 type Dest struct {
@@ -51,7 +55,7 @@ func (c chain) account() string {
 			account, _ = m.Params[i].Default.(string)
 		}
 	}
-	if checkAccount(account) != nil || all(account, isDigit) {
+	if CheckAccount(account) != nil {
 		return "" // an id, or an account with a group
 	}
 	return account
@@ -68,15 +72,25 @@ func becomeSpec(method, account string) methods.Spec {
 	return methods.Spec{Method: method, Params: methods.Params{accountParam: account}}
 }
 
-// checkAccount refuses what no account is called and tools could misread.
-func checkAccount(account string) error {
-	const limit = 128
-	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f || c == ':' || c == '/' || c == ',' }
-	switch {
-	case len(account) > limit:
-		return fmt.Errorf("account %.40q…: longer than %d bytes", account, limit)
-	case account != "" && (account[0] == '-' || !all(account, func(c byte) bool { return !bad(c) })):
-		return fmt.Errorf("account %q: no name of an account", account)
+// maxAccountPart bounds an account's name and, apart from it, its domain, bytes. Unix systems stop at 32.
+const maxAccountPart = 64
+
+// CheckAccount refuses what is not the portable name of an account (POSIX 3.437, in the narrower form of useradd(8)): a letter or _, then
+// letters, digits and ._-, and perhaps a $ at the end; before it there may be a domain, "CORP\bob". It serves every place where an account is typed: tools
+// give other texts a meaning of their own ("#0" is root to sudo, "0" to doas and docker), and policy would be asked about the wrong account.
+func CheckAccount(account string) error {
+	name := account
+	domain, rest, has := strings.Cut(account, `\`)
+	if has {
+		name = rest
+	}
+	if !accountPart(strings.TrimSuffix(name, "$")) || has && !accountPart(domain) {
+		return fmt.Errorf("account %.80q: no name of an account", account)
 	}
 	return nil
+}
+
+func accountPart(s string) bool {
+	letter := func(c byte) bool { return isLower(c|0x20) || c == '_' }
+	return s != "" && len(s) <= maxAccountPart && letter(s[0]) && all(s, func(c byte) bool { return letter(c) || isDigit(c) || isMark(c) })
 }

@@ -61,22 +61,21 @@ func (c chain) key() nodeKey {
 // hashSpec writes spec unambiguously: every text with its length, every value with its type. Secrets go into the hash only.
 func hashSpec(h hash.Hash, spec methods.Spec) {
 	text := func(s string) { fmt.Fprintf(h, "%d:%s", len(s), s) }
-	params := spec.Wire()["params"].(map[string]any)
+	params := spec.Params.Wire()
 	text(spec.Method)
 	fmt.Fprintf(h, "%d{", len(params))
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		text(name)
-		list, ok := params[name].([]any)
-		if !ok {
-			list = []any{params[name]}
-		}
-		fmt.Fprintf(h, "%d[", len(list))
-		for _, v := range list {
-			if secret, ok := v.(methods.Secret); ok {
-				text("secret")
-				text(string(secret))
-				continue
+		switch v := params[name].(type) {
+		case []string:
+			fmt.Fprintf(h, "%d[", len(v))
+			for _, s := range v {
+				text(s)
 			}
+		case methods.Secret:
+			text("secret")
+			text(string(v))
+		default:
 			text(fmt.Sprintf("%T", v))
 			text(fmt.Sprint(v))
 		}

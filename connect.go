@@ -7,14 +7,16 @@ import (
 )
 
 // Connect connects dest's whole chain (once however many ask) and leases its last context. Errors are one line:
-// `dial web1 via bastion: host key changed`. They are *DialError, *NoAccountError, *TargetError, ErrTreeClosed, or match
-// ErrNoTarget. When ctx ends, the wait ends; the attempt goes on as long as others wait for it.
+// `dial web1 via bastion: host key changed`. They are *DialError, *NoAccountError, *OtherAccountError, *TargetError, ErrTreeClosed,
+// or match ErrNoTarget. When ctx ends, the wait ends; the attempt goes on as long as others wait for it.
 func (t *Tree) Connect(ctx context.Context, dest Dest) (*Lease, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := checkAccount(dest.Account); err != nil {
-		return nil, err
+	if dest.Account != "" {
+		if err := CheckAccount(dest.Account); err != nil {
+			return nil, err
+		}
 	}
 	c, inv, err := t.chain(dest.Target)
 	if err != nil {
@@ -28,7 +30,12 @@ func (t *Tree) Connect(ctx context.Context, dest Dest) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.lease(n), nil
+	l := t.lease(n)
+	if own := l.Account(); dest.Account != "" && own != dest.Account {
+		l.Release()
+		return nil, &OtherAccountError{Account: dest.Account, Target: dest.Target.String(), Is: own}
+	}
+	return l, nil
 }
 
 // changeAccount goes from n, which the caller holds, to the context of account, and holds that instead.

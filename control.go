@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"fakessh/authz"
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
 )
@@ -26,12 +27,13 @@ var errShuttingDown = errors.New("fakesshd: shutting down")
 // Its fields are set before Serve.
 type ControlServer struct {
 	Tree *Tree
-	// Authorize decides about everything that is asked for. A session or a dial is asked about twice: before its target is connected,
-	// with Lease nil, and then with the lease it will use, which knows the account. nil admits the process's own user alone.
+	// Authorize decides about everything that is asked for. What has a Dest is asked about twice: before that is connected,
+	// with Lease nil, and then with the lease that will be used, which knows the account. nil admits the process's own user alone.
 	Authorize func(ctx context.Context, a *Access) error
 	// Ops are operations beside sessions and dials, by name.
 	Ops    map[string]ControlOp
-	Logger *slog.Logger // nil discards
+	Env    *authz.EnvList // variables that sessions may set; nil = authz.DefaultEnvList
+	Logger *slog.Logger   // nil discards
 
 	// fixed is where every host name leads, whatever a request says.
 	fixed *Dest
@@ -49,7 +51,7 @@ type ControlServer struct {
 type Access struct {
 	Peer       Peer
 	Invocation *session.Invocation
-	Dest       Dest   // of a session, a dial or a run; zero for other operations
+	Dest       Dest   // of a session, a dial or a hold; where the program of a run is to run; zero for other operations
 	Lease      *Lease // nil before Dest is connected
 }
 
@@ -225,20 +227,13 @@ func (s *ControlServer) serve(ctx context.Context, conn *session.InvokeConn) {
 
 // handle does what was asked for, and returns what was told about it.
 func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r *ControlRequest) error {
+	s.confine(r.Invocation)
 	a := &Access{Peer: r.Peer, Invocation: r.Invocation}
 	var err error
-	switch r.Invocation.Op {
-	case session.OpSession, session.OpDial, session.OpHold, session.OpRun:
-		// A run without a destination is about no target yet: each of its invocations is authorized by itself.
-		if r.Invocation.Op == session.OpRun && r.Invocation.Dest == "" {
-			break
-		}
-		if a.Dest, err = s.destination(r.Invocation); err != nil {
-			_ = conn.SendError(err)
-			return err
-		}
+	if a.Dest, err = s.about(r.Invocation); err == nil {
+		err = s.authorize(ctx, a)
 	}
-	if err := s.authorize(ctx, a); err != nil {
+	if err != nil {
 		_ = conn.SendError(err)
 		return err
 	}
@@ -263,6 +258,20 @@ func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r 
 		})
 	}
 	return s.operate(ctx, conn, r)
+}
+
+// confine takes out of an invocation what is not the asking end's to say: variables that a client of SSH could not set either, who the
+// client is, and where a command runs, which policy is not told.
+func (s *ControlServer) confine(inv *session.Invocation) {
+	if inv.Spec == nil {
+		return
+	}
+	env := authz.DefaultEnvList()
+	if s.Env != nil {
+		env = *s.Env
+	}
+	inv.Spec.Env = env.Filter(inv.Spec.Env)
+	inv.Spec.ClientAddr, inv.Spec.ServerAddr, inv.Spec.Dir = "", "", ""
 }
 
 // operate serves one of Ops.
@@ -293,7 +302,25 @@ func (s *ControlServer) authorize(ctx context.Context, a *Access) error {
 	return nil
 }
 
-// destination says where an invocation leads. What was typed as the account goes before the destination's.
+// about is the place that an invocation is about. A run is about where its program runs: where its ssh leads is the business of each
+// of its invocations.
+func (s *ControlServer) about(inv *session.Invocation) (Dest, error) {
+	switch inv.Op {
+	case session.OpSession, session.OpDial, session.OpHold:
+		return s.destination(inv)
+	case session.OpRun:
+		if inv.Dest != "" {
+			if _, err := s.destination(inv); err != nil {
+				return Dest{}, err
+			}
+		}
+		return s.from(inv.From)
+	}
+	return Dest{}, nil
+}
+
+// destination says where an invocation leads. An account that was typed counts where the destination names none: one that the
+// user has named is not a program's to change, least of all a program's in a target.
 func (s *ControlServer) destination(inv *session.Invocation) (Dest, error) {
 	var d Dest
 	var err error
@@ -308,7 +335,10 @@ func (s *ControlServer) destination(inv *session.Invocation) (Dest, error) {
 	if err != nil {
 		return d, err
 	}
-	if inv.Account != "" {
+	if d.Account == "" && inv.Account != "" {
+		if err := CheckAccount(inv.Account); err != nil {
+			return d, err
+		}
 		d.Account = inv.Account
 	}
 	d.Target, err = s.Tree.Resolve(d.Target)
@@ -419,6 +449,9 @@ func ParseDest(s string) (Dest, error) {
 	if at := strings.LastIndexByte(s, '@'); at >= 0 {
 		if d.Account, s = s[:at], s[at+1:]; d.Account == "" {
 			return d, &TargetError{Target: s, Reason: "no account before the @"}
+		}
+		if err := CheckAccount(d.Account); err != nil {
+			return d, err
 		}
 	}
 	d.Target, err = ParseTarget(s)

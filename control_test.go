@@ -73,13 +73,14 @@ func (q *questions) authorize(_ context.Context, a *fakessh.Access) error {
 }
 
 func TestRunByADaemon(t *testing.T) {
-	tree := realTree(t, map[string]fakessh.TargetConfig{"web1": sh("local"), "db": sh("local")})
+	images := ownImages(t)
+	tree := treeWithImages(t, images, map[string]fakessh.TargetConfig{"web1": sh("local"), "db": sh("local")})
 	q := &questions{}
 	path := daemon(t, &fakessh.ControlServer{Tree: tree, Authorize: q.authorize})
 	run := func(dest, stdin, command string, opts ...fakessh.RunOption) result {
 		t.Helper()
 		return collectRun(t, stdin, func(opt fakessh.RunOption) (int, error) {
-			opts = append(opts, opt, fakessh.ControlSocket("/nonexistent/socket", path), fakessh.UseConfig(fakessh.Config{Images: ownImages(t)}))
+			opts = append(opts, opt, fakessh.ControlSocket("/nonexistent/socket", path), fakessh.UseConfig(fakessh.Config{Images: images}))
 			return fakessh.Run(t.Context(), dest, script(command), opts...)
 		})
 	}
@@ -205,7 +206,8 @@ func TestControlSocketRefusesStrangeBytes(t *testing.T) {
 }
 
 func TestControlShutdownEndsSessions(t *testing.T) {
-	tree := realTree(t, nil)
+	images := ownImages(t)
+	tree := treeWithImages(t, images, nil)
 	srv := &fakessh.ControlServer{Tree: tree}
 	path := daemon(t, srv)
 	var once sync.Once
@@ -220,7 +222,7 @@ func TestControlShutdownEndsSessions(t *testing.T) {
 			once.Do(func() { close(stopped) })
 		}()
 		return fakessh.Run(t.Context(), "local", script("ssh x 'echo yes >"+file+"; exec sleep 1000'"), stdio,
-			fakessh.ControlSocket(path), fakessh.UseConfig(fakessh.Config{Images: ownImages(t)}))
+			fakessh.ControlSocket(path), fakessh.UseConfig(fakessh.Config{Images: images}))
 	})
 	<-stopped
 	if r.exit != 255 || r.err != "ssh: fakesshd: shutting down\n" {
@@ -263,5 +265,47 @@ func TestDialsAndForwards(t *testing.T) {
 		printf abcde | socat -t 5 - UNIX-CONNECT:`+dir+`/sock`))
 	if r != (result{"5 bytes", "ssh: the run has ended\n", 0}) {
 		t.Errorf("-L: %q", fmt.Sprint(r))
+	}
+}
+
+func TestNamedAccountIsPinned(t *testing.T) {
+	tree := realTree(t, nil)
+	q := &questions{deny: func(a *fakessh.Access) error {
+		if a.Lease == nil && a.Invocation.Op == session.OpSession {
+			return errors.New("asked")
+		}
+		return nil
+	}}
+	path := daemon(t, &fakessh.ControlServer{Tree: tree, Authorize: q.authorize})
+	for _, tt := range []struct{ dest, command, want string }{
+		{"web@local", "ssh -l root any.host true", "session web@local"},
+		{"web@local", "ssh root@any.host true", "session web@local"},
+		{"local", "ssh bob@any.host true", "session bob@local"},
+		{"", "ssh bob@local true", "session bob@local"},
+	} {
+		for _, from := range []string{"", "local"} {
+			q.asked = nil
+			opts := []fakessh.RunOption{fakessh.ControlSocket(path), fakessh.UseConfig(fakessh.Config{Images: ownImages(t)}), fakessh.From(from)}
+			r := collectRun(t, "", func(stdio fakessh.RunOption) (int, error) {
+				return fakessh.Run(t.Context(), tt.dest, script(tt.command), append(opts, stdio)...)
+			})
+			if r != (result{"", "ssh: asked\n", 255}) {
+				t.Errorf("%s from %q: %q", tt.command, from, fmt.Sprint(r))
+			}
+			if got := q.asked[len(q.asked)-1]; got != tt.want {
+				t.Errorf("%s to %q from %q: asked %q, want %q", tt.command, tt.dest, from, got, tt.want)
+			}
+		}
+	}
+}
+
+func TestShimsInTargetsSetNoStrangeVariables(t *testing.T) {
+	tree := realTree(t, map[string]fakessh.TargetConfig{"db": sh("local")})
+	const command = `ssh -o "SetEnv=PYTHONPATH=/evil LC_X=fine" -o SetEnv=GIT_SSH_COMMAND=/evil any.host env`
+	for _, from := range []string{"", "local"} {
+		r := runIn(t, tree, "db", "", script(command), fakessh.From(from))
+		if strings.Contains(r.out, "evil") || !strings.Contains(r.out, "LC_X=fine\n") {
+			t.Errorf("from %q:\n%s%s", from, r.out, r.err)
+		}
 	}
 }

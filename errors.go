@@ -52,6 +52,17 @@ func (e *NoAccountError) Error() string {
 	return fmt.Sprintf("no account %q on %s; try %s@%s", e.Account, e.Target, e.Own, e.Target)
 }
 
+// OtherAccountError says that an account, asked for by one name, is one of another name.
+type OtherAccountError struct {
+	Account string
+	Target  string
+	Is      string // what it is called there
+}
+
+func (e *OtherAccountError) Error() string {
+	return fmt.Sprintf("account %q on %s is %q; ask for it by that name", e.Account, e.Target, e.Is)
+}
+
 // UnreachableError is the cause of the loss of a context whose agent has stopped answering.
 type UnreachableError struct{ Silence string }
 

@@ -118,7 +118,7 @@ func (r *fakeRemote) lose(cause error) {
 	})
 }
 
-// info: an agent is root behind the targets named root…, and after setuid and sudo it is whom those were told.
+// info: an agent is root behind the targets named root…, and after setuid and sudo it is whom those were told; toor is root too.
 func (r *fakeRemote) info(ctx context.Context) (session.Info, error) {
 	if strings.HasPrefix(r.step.target.Name, "mute") {
 		<-ctx.Done()
@@ -133,7 +133,7 @@ func (r *fakeRemote) info(ctx context.Context) (session.Info, error) {
 		user = "me"
 	}
 	info := session.Info{User: user, UID: 1000, OS: "linux", Arch: "amd64", PID: int(r.num)}
-	if user == "root" {
+	if user == "root" || user == "toor" {
 		info.UID = 0
 	}
 	return info, nil

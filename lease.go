@@ -19,6 +19,14 @@ func (l *Lease) Context() *router.Context { return l.n.remote.context() }
 // Info is what the agent said about itself.
 func (l *Lease) Info() session.Info { return l.n.info }
 
+// Account is who one is in the context, as its agent says: "root" for uid 0, by whatever name that is in use there. Policy is about this name.
+func (l *Lease) Account() string {
+	if l.n.info.UID == 0 {
+		return rootAccount
+	}
+	return l.n.info.User
+}
+
 // Target is the leased context's own name: "web1+setuid.deploy" when an account was asked for that is not the target's own.
 func (l *Lease) Target() Target { return l.n.chain.last().target }
 

@@ -93,7 +93,7 @@ func (d *routerDialer) dialHere(ctx context.Context, spec methods.Spec, target T
 		Spec:   spec,
 		Agent:  bootstrap.Config{ID: uint32(id), ParentIDs: []uint32{uint32(d.r.ID())}, Unidirectional: true},
 		Images: d.images,
-		Log:    func(line string) { d.log.Info("tool", "node", target.String(), "line", oneLine(line)) },
+		Log:    toolLog(d.log.With("node", target.String())),
 	})
 	if err != nil {
 		return nil, err
@@ -103,6 +103,23 @@ func (d *routerDialer) dialHere(ctx context.Context, spec methods.Spec, target T
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &child{c: c}, nil
+}
+
+// toolLog logs what a tool says, and not more of it than is worth reading: the far side chooses it.
+func toolLog(log *slog.Logger) func(line string) {
+	quota := &router.Quota{Burst: methods.LogBurst, PerSecond: methods.LogPerSecond}
+	return func(line string) {
+		ok, skipped := quota.Take()
+		switch {
+		case !ok && skipped == 1:
+			log.Warn("tool says too much, lines are left out")
+		case ok && skipped > 0:
+			log.Warn("tool lines were left out", "count", skipped)
+		}
+		if ok {
+			log.Info("tool", "line", oneLine(line))
+		}
+	}
 }
 
 // dialThere asks the agent of via. An agent does not hear that nobody waits any more, so what comes up too late is ended.
@@ -170,17 +187,10 @@ func (d *routerDialer) beneath(id, via router.ContextID) error {
 
 // wireParams are spec's parameters with its secrets in the router's type.
 func wireParams(spec methods.Spec) map[string]any {
-	params := spec.Wire()["params"].(map[string]any)
+	params := spec.Params.Wire()
 	for name, v := range params {
-		switch v := v.(type) {
-		case methods.Secret:
-			params[name] = pickle.Secret(v)
-		case []any:
-			texts := make([]string, len(v))
-			for i := range v {
-				texts[i], _ = v[i].(string)
-			}
-			params[name] = texts
+		if secret, ok := v.(methods.Secret); ok {
+			params[name] = pickle.Secret(secret)
 		}
 	}
 	return params

@@ -42,15 +42,16 @@ type remoteRun struct {
 	wg     sync.WaitGroup
 }
 
-// startRun starts args in the target from. dest is where its ssh leads. The caller carries the client, and then calls release.
-func (s *ControlServer) startRun(ctx context.Context, from Dest, a *Access, spec *session.Spec) (c *session.Client, release func(), err error) {
-	lease, err := s.connect(ctx, &Access{Peer: a.Peer, Invocation: a.Invocation, Dest: from}, a.Invocation)
+// startRun starts the program of a run in the target that a is about. The caller carries the client, and then calls release.
+func (s *ControlServer) startRun(ctx context.Context, a *Access) (c *session.Client, release func(), err error) {
+	lease, err := s.connect(ctx, a, a.Invocation)
 	if err != nil {
 		return nil, nil, err
 	}
 	r := &remoteRun{srv: s, dest: a.Invocation.Dest, peer: a.Peer, from: lease, slots: make(chan struct{}, maxFromInvocations)}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	if r.client, err = session.Start(ctx, lease.Context(), spec); err != nil {
+	if r.client, err = session.Start(ctx, lease.Context(), runSpec(a.Invocation)); err != nil {
+		r.cancel(err)
 		lease.Release()
 		return nil, nil, err
 	}
@@ -99,6 +100,7 @@ func (r *remoteRun) serve(id uint64) error {
 	if err != nil {
 		return err
 	}
+	r.srv.confine(inv)
 	a := &Access{Peer: r.peer, Invocation: inv}
 	if a.Dest, err = r.srv.destination(inv); err != nil {
 		return err
@@ -159,18 +161,11 @@ func (r *remoteRun) fetch(id uint64) (*session.Invocation, error) {
 
 // run serves OpRun.
 func (s *ControlServer) run(ctx context.Context, conn *session.InvokeConn, r *ControlRequest, a *Access) error {
-	from, err := s.from(r.Invocation.From)
-	if err != nil {
-		_ = conn.SendError(err)
-		return err
-	}
-	return conn.ServeSession(ctx, r.Files, func(ctx context.Context) (*session.Client, func(), error) {
-		return s.startRun(ctx, from, a, runSpec(r.Invocation.Args, r.Invocation.Dir))
-	})
+	return conn.ServeSession(ctx, r.Files, func(ctx context.Context) (*session.Client, func(), error) { return s.startRun(ctx, a) })
 }
 
-func runSpec(argv []string, dir string) *session.Spec {
-	return &session.Spec{Kind: session.Argv, Args: argv, Dir: dir, Shim: true}
+func runSpec(inv *session.Invocation) *session.Spec {
+	return &session.Spec{Kind: session.Argv, Args: inv.Args, Dir: inv.Dir, Shim: true}
 }
 
 // from is where a run's program is to run.
@@ -189,17 +184,14 @@ func (t *Tree) runFrom(ctx context.Context, dest string, argv []string, c *runCo
 		return 0, errors.New("no program given")
 	}
 	srv := &ControlServer{Tree: t, Logger: t.log, Authorize: func(context.Context, *Access) error { return nil }}
-	if _, err := t.runDest(dest); err != nil {
-		return 0, err
-	}
-	from, err := srv.from(c.from)
-	if err != nil {
+	a := &Access{Invocation: &session.Invocation{Op: session.OpRun, Dest: dest, From: c.from, Args: argv, Dir: c.dir}}
+	var err error
+	if a.Dest, err = srv.about(a.Invocation); err != nil {
 		return 0, err
 	}
 	ctx, cancel := c.limit(ctx)
 	defer cancel()
-	a := &Access{Invocation: &session.Invocation{Op: session.OpRun, Dest: dest, From: c.from, Args: argv}}
-	client, release, err := srv.startRun(context.WithoutCancel(ctx), from, a, runSpec(argv, c.dir))
+	client, release, err := srv.startRun(context.WithoutCancel(ctx), a)
 	if err != nil {
 		return 0, errors.New(causeText(err))
 	}

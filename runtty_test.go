@@ -59,7 +59,7 @@ func runCommand(t *testing.T, argv ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &exec.Cmd{Path: self, Args: append([]string{runHere}, argv...), Env: append(os.Environ(), runHere+"=1", "TERM=xterm-test", "PS1=$ ", "ENV=")}
+	return &exec.Cmd{Path: self, Args: append([]string{runHere}, argv...), Env: append(os.Environ(), runHere+"=1", "TERM=xterm-test", "PS1=$ ", "ENV=", "TMPDIR="+shortDir(t))}
 }
 
 // console is a program on a terminal of its own, and what it has shown.
@@ -84,7 +84,10 @@ func startConsole(t *testing.T, cmd *exec.Cmd) *console {
 	c := &console{t: t, tty: tty, cmd: cmd, news: make(chan struct{}, 1)}
 	go c.read() // ends with the terminal
 	t.Cleanup(func() {
-		cmd.Process.Kill()
+		_ = cmd.Process.Signal(syscall.SIGHUP) // ends what is on the terminal, in order
+		timer := time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })
+		defer timer.Stop()
+		_ = cmd.Wait()
 		tty.Close()
 	})
 	return c

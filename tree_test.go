@@ -259,6 +259,10 @@ func TestAccounts(t *testing.T) {
 		{"-x@a", `account "-x": no name of an account`},
 		{"a b@a", `account "a b": no name of an account`},
 		{"a:b@a", `account "a:b": no name of an account`},
+		{"#0@b", `account "#0": no name of an account`},
+		{"0@b", `account "0": no name of an account`},
+		{"toor@b", `account "toor" on b is "root"; ask for it by that name`},
+		{"toor@root", `account "toor" on root is "root"; ask for it by that name`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.dest, func(t *testing.T) {

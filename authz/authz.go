@@ -21,13 +21,13 @@ const (
 	Exec          Action = "exec"           // a command by the account's shell
 	SFTPRead      Action = "sftp_read"      // read files by the sftp subsystem
 	SFTPWrite     Action = "sftp_write"     // change files by the sftp subsystem
-	ForwardLocal  Action = "forward_local"  // -L, -D, -W: dial from inside the target
+	ForwardLocal  Action = "forward_local"  // -L, -D, -W: dial from inside the target; -N of run and ssh: keep it connected for that
 	ForwardRemote Action = "forward_remote" // -R: listen inside the target
 	AgentForward  Action = "agent_forward"  // -A
 	X11Forward    Action = "x11_forward"    // -X
 	Hop           Action = "hop"            // hops that are not in the inventory
 	Jump          Action = "jump"           // a relay to a host that is no target
-	Run           Action = "run"            // a local program whose ssh is ours
+	Run           Action = "run"            // run --from: beside exec of its program, the right to have ssh lead onward from there
 	ShowTree      Action = "tree"           // see the contexts
 )
 
@@ -65,7 +65,7 @@ type Auditor interface {
 	Append(Record) error
 }
 
-// Decider answers. It is safe for concurrent use. Every answer is audited.
+// Decider answers. It is safe for concurrent use. Every answer of Decide is audited, and every refusal.
 type Decider struct {
 	policy atomic.Pointer[Policy]
 	audit  Auditor

@@ -14,14 +14,13 @@ const LocalTarget = "local"
 // No other account is granted, and no hop, so root is out of reach. Only when root itself has started the program
 // is the account root; that grants nothing new, as the agent of "local" is then root's own process.
 func BuiltinPolicy(principal, account string) *Policy {
-	user := cedar.NewEntityUID(typeUser, cedar.String(principal))
 	set := cedar.NewPolicySet()
 	set.Add("builtin:local", cedar.NewPolicyFromAST(ast.Permit().
-		PrincipalEq(user).
+		PrincipalEq(user(principal)).
 		ResourceEq(target(LocalTarget)).
 		When(accountIs("").Or(accountIs(account)))))
 	set.Add("builtin:own", cedar.NewPolicyFromAST(ast.Permit().
-		PrincipalEq(user).
+		PrincipalEq(user(principal)).
 		ActionInSet(action(Run), action(ShowTree)).
 		ResourceEq(target(""))))
 	return &Policy{name: "built-in policy", set: set}
@@ -29,6 +28,10 @@ func BuiltinPolicy(principal, account string) *Policy {
 
 func accountIs(account string) ast.Node {
 	return ast.Context().Access("account").Equal(ast.String(account))
+}
+
+func user(principal string) cedar.EntityUID {
+	return cedar.NewEntityUID(typeUser, cedar.String(principal))
 }
 
 func action(a Action) cedar.EntityUID {

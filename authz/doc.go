@@ -11,6 +11,9 @@
 // and none forbids it; a question that cannot be answered (a forbid rule that fails to evaluate, an
 // audit log that cannot be written) is answered by no.
 //
+// Nobody knows a target's own account before it is connected, and nothing is connected for those who may not go there: [Decider.Possible]
+// is asked first, whether policy could permit the request for any account at all; [Decider.Decide] then, about the account that there is.
+//
 // The vocabulary of a policy:
 //
 //	principal  User::"alice" in Group::"ops"

@@ -50,11 +50,16 @@ func (p *Policy) evaluate(req Request) Decision {
 		return refusal(reason, nil)
 	}
 	ok, diag := cedar.Authorize(p.set, entities(req), cedar.Request{
-		Principal: cedar.NewEntityUID(typeUser, cedar.String(req.Subject.Principal)),
+		Principal: user(req.Subject.Principal),
 		Action:    action(req.Action),
 		Resource:  target(req.Target),
-		Context:   contextRecord(req),
+		Context:   cedar.NewRecord(contextRecord(req)),
 	})
+	return p.decision(ok, diag, "no rule permits it")
+}
+
+// decision is the answer that the evaluated policies amount to. none is why when no rule decides.
+func (p *Policy) decision(ok cedar.Decision, diag cedar.Diagnostic, none string) Decision {
 	if broken := p.brokenForbid(diag); broken != "" {
 		return refusal(broken, nil)
 	}
@@ -65,9 +70,9 @@ func (p *Policy) evaluate(req Request) Decision {
 	case len(rules) > 0:
 		return refusal("forbidden by "+strings.Join(rules, ", "), rules)
 	case len(diag.Errors) > 0:
-		return refusal("no rule permits it; "+ruleError(diag.Errors[0]), nil)
+		return refusal(none+"; "+ruleError(diag.Errors[0]), nil)
 	}
-	return refusal("no rule permits it", nil)
+	return refusal(none, nil)
 }
 
 // incomplete names what a question must have and this one has not.
@@ -109,8 +114,8 @@ func ruleIDs(diag cedar.Diagnostic) []string {
 // groups and the targets that it is behind.
 func entities(req Request) cedar.EntityMap {
 	m := cedar.EntityMap{}
-	user := cedar.NewEntityUID(typeUser, cedar.String(req.Subject.Principal))
-	m[user] = cedar.Entity{UID: user, Parents: uidSet(typeGroup, req.Subject.Groups)}
+	who := user(req.Subject.Principal)
+	m[who] = cedar.Entity{UID: who, Parents: uidSet(typeGroup, req.Subject.Groups)}
 
 	parents := uids(typeTargetGroup, req.Groups)
 	for _, outer := range outerTargets(req.Target) {
@@ -145,7 +150,7 @@ func uidSet(typ cedar.EntityType, names []string) cedar.EntityUIDSet {
 }
 
 // contextRecord is what policies see as `context`.
-func contextRecord(req Request) cedar.Record {
+func contextRecord(req Request) cedar.RecordMap {
 	m := cedar.RecordMap{
 		"account":   cedar.String(req.Account),
 		"command":   cedar.String(req.Command),
@@ -161,7 +166,7 @@ func contextRecord(req Request) cedar.Record {
 	if ip, ok := ipValue(req.DestHost); ok {
 		m["dest_ip"] = ip
 	}
-	return cedar.NewRecord(m)
+	return m
 }
 
 func sourceRecord(addr string) cedar.RecordMap {

@@ -127,9 +127,6 @@ func readKeyFile(path string) ([]byte, error) {
 // Problems lists the lines of key files that were left out, each a *KeyError.
 func (u *Users) Problems() []error { return u.problems }
 
-// Names lists the principals, sorted.
-func (u *Users) Names() []string { return slices.Sorted(maps.Keys(u.users)) }
-
 // Lookup finds whose key it is, of those for whom it serves now and from source, sorted by name. The caller must have proof
 // that the client holds the key; until then the answer only says that a proof would be worth something. When it is nobody's,
 // the error says why, for the log.
@@ -167,12 +164,6 @@ func (u *Users) ByUnix(account string) (Subject, bool) {
 
 func (u *Users) subject(name, keyID string) Subject {
 	return Subject{Principal: name, Groups: slices.Clone(u.users[name].Groups), KeyID: keyID}
-}
-
-// Means reports whether principal, who typed account, means the target's own account: its own name or one of its login names.
-func (u *Users) Means(principal, account string) bool {
-	user, ok := u.users[principal]
-	return ok && (account == principal || slices.Contains(user.LoginNames, account))
 }
 
 // LoginNames are the names, beside its own, by which a principal means itself.
@@ -229,6 +220,3 @@ func (d *Directory) LoginNames(principal string) []string { return d.Users().Log
 
 // ByUnix is Users.ByUnix.
 func (d *Directory) ByUnix(account string) (Subject, bool) { return d.Users().ByUnix(account) }
-
-// Means is Users.Means.
-func (d *Directory) Means(principal, account string) bool { return d.Users().Means(principal, account) }

@@ -47,6 +47,22 @@ func TestJumpToARealSSHDBehindAnExit(t *testing.T) {
 	}
 }
 
+// `ssh web1 yes | head -1` ends, at both ends.
+func TestUnreadOutputEndsTheProgram(t *testing.T) {
+	onChains(t, func(t *testing.T, chain string) {
+		for _, dest := range []string{chain + "@gw", "-J gw -l ann " + chain} {
+			mark := fmt.Sprintf("unread-%d", time.Now().UnixNano())
+			line := fmt.Sprintf("ssh -F %s %s yes %s | head -1", b.Path("ssh_config"), dest, mark)
+			if r := do(t, exec.Command("bash", "-c", line)); r.out != mark+"\n" {
+				t.Errorf("%s: stdout %q, stderr %q", dest, r.out, r.err)
+			}
+			if out, _ := exec.Command("pgrep", "-fx", "yes "+mark).Output(); len(out) > 0 {
+				t.Errorf("%s: yes still runs", dest)
+			}
+		}
+	})
+}
+
 func TestKilledProgramGivesItsSignal(t *testing.T) {
 	onChains(t, func(t *testing.T, chain string) {
 		r := do(t, b.SSH("-v", chain+"@gw", "kill -TERM $$"))

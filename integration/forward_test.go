@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +45,7 @@ func TestStdioForwardDialsInsideTheTarget(t *testing.T) {
 		t.Errorf("got %q: the half-close is lost", r.out)
 	}
 	r := do(t, b.SSH("-W", "127.0.0.1:1", "web1@gw"))
-	if r.code != 255 || !strings.Contains(r.err, "refused") {
+	if r.code != 255 || !strings.Contains(r.err, "connect failed: Connection refused") {
 		t.Errorf("exit %d: %q", r.code, r.err)
 	}
 	cmd = b.SSH("-W", fmt.Sprintf("127.0.0.1:%d", port), "app@gw") // the container has no network
@@ -54,73 +54,105 @@ func TestStdioForwardDialsInsideTheTarget(t *testing.T) {
 	}
 }
 
-func TestLocalForward(t *testing.T) {
-	port := echoServer(t)
-	here, err := bed.FreePort()
+// forwarding starts a client that does nothing but forward, and waits until it listens on the port that arg gets for %d.
+func forwarding(t *testing.T, dest, option, arg string) (port int) {
+	t.Helper()
+	port, err := bed.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := b.SSH("-N", "-L", fmt.Sprintf("127.0.0.1:%d:localhost:%d", here, port), "web1@gw")
+	cmd := b.SSH("-N", "-o", "ExitOnForwardFailure=yes", option, fmt.Sprintf(arg, port), dest)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	if err := bed.WaitPort(here, 10*time.Second); err != nil {
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	if err := bed.WaitPort(port, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", here))
+	return port
+}
+
+// dial connects to a port of this machine. What takes longer than limit fails.
+func dial(t *testing.T, port int) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	data := bytes.Repeat([]byte("0123456789"), 100000)
-	go func() { c.Write(data); c.(*net.TCPConn).CloseWrite() }()
-	got, err := io.ReadAll(c)
-	if err != nil || !bytes.Equal(got, append([]byte("got "), data...)) {
-		t.Errorf("%d bytes came back, %v", len(got), err)
-	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(limit))
+	return c.(*net.TCPConn)
 }
 
-func TestOtherClientsLogIn(t *testing.T) {
-	dir := t.TempDir()
-	port := fmt.Sprint(b.GWPort)
-	setup := `ssh-keygen -q -y -f "$1" >/dev/null && puttygen "$1" -o "$2/k.ppk" -O private && dropbearconvert openssh dropbear "$1" "$2/k.db" 2>/dev/null`
-	if out, err := exec.Command("sh", "-c", setup, "sh", b.Path("id"), dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+// exchange sends data and EOF, and wants echoServer's answer, which comes after the EOF, and EOF.
+func exchange(c *net.TCPConn, data []byte) error {
+	go func() { // ends when the server has taken everything, or with the connection
+		c.Write(data)
+		c.CloseWrite()
+	}()
+	got, err := io.ReadAll(c)
+	if err != nil || !bytes.Equal(got, append([]byte("got "), data...)) {
+		return fmt.Errorf("%d bytes came back of %d, or others: %v", len(got), len(data)+4, err)
 	}
-	fingerprint := strings.Fields(ok(t, exec.Command("sh", "-c", `ssh-keygen -lf "$0"`, gatewayKey(t))).out)[1]
-	paramiko := `
-import sys, paramiko
-c = paramiko.SSHClient(); c.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-c.connect("127.0.0.1", int(sys.argv[1]), "web1", key_filename=sys.argv[2], allow_agent=False, look_for_keys=False)
-i, o, e = c.exec_command("cat; echo err >&2; exit 7"); i.write(b"in"); i.channel.shutdown_write()
-out, err = o.read(), e.read(); code = o.channel.recv_exit_status()
-s = c.open_sftp(); f = s.open("/tmp/fk-paramiko", "w"); f.write("x" * 100000); f.close(); n = s.stat("/tmp/fk-paramiko").st_size; s.remove("/tmp/fk-paramiko")
-sys.exit(0 if (out, err, code, n) == (b"in", b"err\n", 7, 100000) else repr((out, err, code, n)))`
-	for _, c := range []struct {
-		name string
-		cmd  *exec.Cmd
-		code int
-	}{
-		{"plink", exec.Command("plink", "-batch", "-hostkey", fingerprint, "-i", dir+"/k.ppk", "-P", port, "web1@127.0.0.1", "exit 7"), 7},
-		{"dbclient", exec.Command("dbclient", "-y", "-y", "-i", dir+"/k.db", "-p", port, "web1@127.0.0.1", "exit 7"), 7},
-		{"paramiko", exec.Command("/usr/bin/python3", "-c", paramiko, port, b.Path("id")), 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if r := do(t, c.cmd); r.code != c.code {
-				t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
+	return nil
+}
+
+func TestLocalForwardOfManyConnectionsAtOnce(t *testing.T) {
+	port := echoServer(t)
+	for _, dest := range []string{"web1@gw", "local@gw", "hop3@gw"} {
+		t.Run(dest, func(t *testing.T) {
+			here := forwarding(t, dest, "-L", fmt.Sprintf("127.0.0.1:%%d:localhost:%d", port))
+			idle := dial(t, here) // stays open beside the others, and works afterwards
+			var wg sync.WaitGroup
+			for i := range 20 {
+				c := dial(t, here)
+				wg.Go(func() {
+					if err := exchange(c, bytes.Repeat([]byte{byte(i)}, 100000*i)); err != nil {
+						t.Errorf("connection %d: %v", i, err)
+					}
+				})
+			}
+			wg.Wait()
+			if err := exchange(idle, []byte("late")); err != nil {
+				t.Error(err)
 			}
 		})
 	}
 }
 
-// gatewayKey is a file with the gateway's plain host key.
-func gatewayKey(t *testing.T) string {
+// socks asks the client's SOCKS 5 server on port for a connection (RFC 1928) and returns it with the reply's code.
+func socks(t *testing.T, port int, host string, to int) (*net.TCPConn, byte) {
 	t.Helper()
-	out := ok(t, exec.Command("ssh-keyscan", "-t", "ed25519", "-p", fmt.Sprint(b.GWPort), "127.0.0.1")).out
-	file := t.TempDir() + "/host.pub"
-	if err := writeFile(file, out); err != nil {
-		t.Fatal(err)
+	c := dial(t, port)
+	request := append([]byte{5, 1, 0, 5, 1, 0, 3, byte(len(host))}, host...)
+	c.Write(append(request, byte(to>>8), byte(to)))
+	reply := make([]byte, 2+10)
+	if n, err := io.ReadFull(c, reply); err != nil && n < 4 {
+		return c, 0xff
 	}
-	return file
+	return c, reply[3]
+}
+
+func TestDynamicForwardDialsInsideTheTarget(t *testing.T) {
+	port := echoServer(t)
+	here := forwarding(t, "web1@gw", "-D", "127.0.0.1:%d")
+	var wg sync.WaitGroup
+	for range 5 {
+		c, code := socks(t, here, "localhost", port) // a name: it is looked up inside
+		if code != 0 {
+			t.Fatalf("reply %d", code)
+		}
+		wg.Go(func() {
+			if err := exchange(c, []byte("hello")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, code := socks(t, here, "127.0.0.1", 1); code == 0 {
+		t.Error("a port that nobody listens on was connected to")
+	}
+	if err := func() error { c, _ := socks(t, here, "127.0.0.1", port); return exchange(c, []byte("again")) }(); err != nil {
+		t.Errorf("after a refusal: %v", err)
+	}
 }

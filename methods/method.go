@@ -11,7 +11,7 @@ import (
 // DefaultTimeout is connect_timeout's default.
 const DefaultTimeout = 30 * time.Second
 
-// Spec says how to start one context. It can travel to an agent (Wire, ParseSpec), once its secrets are resolved.
+// Spec says how to start one context. It can travel to an agent (Params.Wire), once its secrets are resolved.
 type Spec struct {
 	Method string
 	Params Params
@@ -23,9 +23,16 @@ type Request struct {
 	Agent  bootstrap.Config
 	Images *bootstrap.Images
 	// Log takes the diagnostics the tool prints after the context is up, line by line, on a goroutine
-	// of the Conn: while it blocks, the tool may. nil discards.
+	// of the Conn: while it blocks, the tool may. What the far side writes to its stderr is among them, so a log takes
+	// LogBurst lines at once and LogPerSecond after that. nil discards.
 	Log func(line string)
 }
+
+// How much of a tool's diagnostics is worth logging, in lines.
+const (
+	LogBurst     = 100
+	LogPerSecond = 2
+)
 
 // Method is one way to start a context: data and a pure function.
 type Method struct {

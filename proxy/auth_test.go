@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,16 +113,17 @@ func (i impostor) Sign(r io.Reader, data []byte) (*gossh.Signature, error) {
 func TestRefusedLoginIsAudited(t *testing.T) {
 	g := startGateway(t, func(_ *Config, g *gateway) { g.auth.keys = nil })
 	run(t, g.ssh("web1@gw", "true"))
-	for len(g.audit.find(EventLoginFailed)) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	if ev := g.audit.find(EventLoginFailed); len(ev) != 1 || ev[0].User != "web1" || ev[0].Reason != errUnknownKey.Error() {
+	if ev := g.audit.await(t, EventLoginFailed); len(ev) != 1 || ev[0].User != "web1" || ev[0].Reason != errUnknownKey.Error() {
 		t.Errorf("got %+v", ev)
 	}
 }
 
 func TestHandshakeHasToEnd(t *testing.T) {
-	g := startGateway(t, func(cfg *Config, _ *gateway) { cfg.LoginGrace = 50 * time.Millisecond })
+	const grace = 500 * time.Millisecond
+	g := startGateway(t, func(cfg *Config, _ *gateway) { cfg.LoginGrace = grace })
+	in := g.client("web1")
+	begun := time.Now()
+	var wg sync.WaitGroup
 	for _, first := range []string{"", "SSH-2.0-slow\r\n", string(hello("", "")[:60])} {
 		nc, err := net.Dial("tcp", g.addr)
 		if err != nil {
@@ -129,15 +131,19 @@ func TestHandshakeHasToEnd(t *testing.T) {
 		}
 		defer nc.Close()
 		io.WriteString(nc, first)
-		nc.SetDeadline(time.Now().Add(10 * time.Second))
-		if _, err := io.Copy(io.Discard, nc); err != nil && !strings.Contains(err.Error(), "reset") {
-			t.Errorf("after %q: %v", first, err)
-		}
+		nc.SetDeadline(time.Now().Add(20 * time.Second))
+		wg.Go(func() {
+			if _, err := io.Copy(io.Discard, nc); err != nil && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("after %q: %v", first, err)
+			}
+		})
 	}
-	// The deadline is the handshake's alone.
-	c := g.client("web1")
-	time.Sleep(100 * time.Millisecond)
-	if _, _, err := c.SendRequest(reqKeepAlive, true, nil); err != nil {
+	wg.Wait()
+	if waited := time.Since(begun); waited < grace {
+		t.Errorf("ended after %v", waited)
+	}
+	// The deadline is the handshake's alone, and has passed.
+	if _, _, err := in.SendRequest(reqKeepAlive, true, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -162,14 +168,15 @@ func TestHandshakesAtOnceAreBounded(t *testing.T) {
 		t.Errorf("third connection: %d bytes, %v", n, err)
 	}
 	open[0].Close()
-	for g.startups.count() > 1 {
-		time.Sleep(time.Millisecond)
+	open[1].Close()
+	if err := g.startups.wait(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	g.client("web1")
 }
 
 func TestSilentClientIsAskedAndLetGo(t *testing.T) {
-	g := startGateway(t, func(cfg *Config, _ *gateway) { cfg.KeepAlive = 20 * time.Millisecond })
+	g := startGateway(t, func(cfg *Config, _ *gateway) { cfg.KeepAlive, cfg.KeepAlives = 20*time.Millisecond, 50 })
 	asked := make(chan string, 10)
 	nc, err := net.Dial("tcp", g.addr)
 	if err != nil {

@@ -41,7 +41,7 @@ func (b *TreeBackend) Target(name string) (*Target, error) {
 		return nil, err
 	}
 	return &Target{
-		Name: plan.Target.String(), Groups: plan.Groups, Hops: plan.Hops, Jump: JumpMode(plan.Jump), Plan: plan,
+		Name: plan.Target.String(), Groups: plan.Groups, Hops: plan.Hops, Account: plan.Account, Jump: JumpMode(plan.Jump), Plan: plan,
 	}, nil
 }
 
@@ -111,7 +111,7 @@ type treePlace struct {
 	lease *fakessh.Lease
 }
 
-func (p *treePlace) Account() string { return p.lease.Info().User }
+func (p *treePlace) Account() string { return p.lease.Account() }
 func (p *treePlace) Release()        { p.lease.Release() }
 
 func (p *treePlace) Start(ctx context.Context, spec *session.Spec) (Session, error) {

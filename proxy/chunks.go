@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"sync"
 
@@ -25,7 +26,7 @@ func writeChunks(src chunkSource, stdout, stderr io.Writer) error {
 	outs := [...]io.Writer{router.Main: stdout, router.Extended: stderr}
 	for {
 		chunk, err := src.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 // Decider answers what a subject may. *authz.Decider is one. It is safe for concurrent use; it audits its answers itself.
 type Decider interface {
 	Decide(authz.Request) authz.Decision
+	// Possible is asked before a target is connected, when its account may not be known yet ("" is any): no is final, yes grants nothing.
+	Possible(authz.Request) authz.Decision
 }
 
 // Auditor is told what became of what was allowed. It is safe for concurrent use and must not block for long.
@@ -61,10 +63,15 @@ func (noAudit) Event(Event) {}
 
 // ask asks policy about one thing that the client wants of t. nil allows it; the error is a *refusal.
 func (c *conn) ask(t *Target, req authz.Request) error {
+	return c.question(c.srv.cfg.Decider.Decide, t, req)
+}
+
+// question fills in what is known of the client and of t, and asks decide.
+func (c *conn) question(decide func(authz.Request) authz.Decision, t *Target, req authz.Request) error {
 	req.Subject = c.subject()
 	req.Target, req.Groups, req.Hops = t.Name, t.Groups, t.Hops
 	req.SourceAddr, req.Conn = c.transport.RemoteAddr().String(), c.id
-	if d := c.srv.cfg.Decider.Decide(req); !d.Allow {
+	if d := decide(req); !d.Allow {
 		return &refusal{d}
 	}
 	return nil
@@ -72,34 +79,36 @@ func (c *conn) ask(t *Target, req authz.Request) error {
 
 // arrive goes to t as account ("" is its own) when policy allows everything in reqs there. The Place must be released.
 //
-// Whether hops that the inventory does not have may be made is asked before anything is connected. Who the target's own account
-// is only the target knows: that question comes when it is connected, for a rule about root has to see root.
+// Nothing is connected for somebody who may not make the hops that the inventory does not have, or could do nothing there. Who one is there
+// only the target knows: what counts is the answer about the account that it names, for a rule about root has to see root.
 func (c *conn) arrive(ctx context.Context, t *Target, account string, reqs ...authz.Request) (Place, error) {
 	if len(t.Hops) > 0 {
 		if err := c.ask(t, authz.Request{Action: authz.Hop, Account: account}); err != nil {
 			return nil, err
 		}
 	}
-	if account != "" {
-		if err := c.askAll(t, account, reqs); err != nil {
-			return nil, err
-		}
+	likely := account
+	if likely == "" {
+		likely = t.Account
+	}
+	if err := c.askAll(c.srv.cfg.Decider.Possible, t, likely, reqs); err != nil {
+		return nil, err
 	}
 	place, err := c.srv.cfg.Backend.Connect(ctx, t, account)
-	if err != nil || account != "" {
-		return place, err
+	if err != nil {
+		return nil, err
 	}
-	if err := c.askAll(t, place.Account(), reqs); err != nil {
+	if err := c.askAll(c.srv.cfg.Decider.Decide, t, place.Account(), reqs); err != nil {
 		place.Release()
 		return nil, err
 	}
 	return place, nil
 }
 
-func (c *conn) askAll(t *Target, account string, reqs []authz.Request) error {
+func (c *conn) askAll(decide func(authz.Request) authz.Decision, t *Target, account string, reqs []authz.Request) error {
 	for _, req := range reqs {
 		req.Account = account
-		if err := c.ask(t, req); err != nil {
+		if err := c.question(decide, t, req); err != nil {
 			return err
 		}
 	}

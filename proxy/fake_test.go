@@ -38,6 +38,7 @@ type fakeBackend struct {
 
 	accounts map[string]string
 	places   atomic.Int32 // not released
+	connects atomic.Int32 // ever asked for
 
 	mu    sync.Mutex
 	specs []session.Spec
@@ -53,6 +54,7 @@ func (b *fakeBackend) Target(name string) (*Target, error) {
 func (b *fakeBackend) Exit(host string) *Target { return b.exits[host] }
 
 func (b *fakeBackend) Connect(_ context.Context, t *Target, account string) (Place, error) {
+	b.connects.Add(1)
 	own := b.accounts[t.Name]
 	if account != "" && account != own {
 		return nil, &fakessh.NoAccountError{Account: account, Target: t.Name, Own: own}
@@ -247,11 +249,19 @@ func parseLine(line string) (gossh.PublicKey, error) {
 
 func (a *fakeAuth) LoginNames(principal string) []string { return a.names[principal] }
 
-// fakePolicy allows what deny does not forbid.
+// fakePolicy allows what deny does not forbid, and finds possible what never does not.
 type fakePolicy struct {
 	mu    sync.Mutex
 	asked []authz.Request
 	deny  func(authz.Request) bool
+	never func(authz.Request) bool
+}
+
+func (p *fakePolicy) Possible(req authz.Request) authz.Decision {
+	if p.never != nil && p.never(req) {
+		return authz.Decision{Public: "you may not do that here", Reason: "never"}
+	}
+	return authz.Decision{Allow: true}
 }
 
 func (p *fakePolicy) Decide(req authz.Request) authz.Decision {
@@ -278,12 +288,34 @@ func (p *fakePolicy) actions() []authz.Action {
 type fakeAudit struct {
 	mu     sync.Mutex
 	events []Event
+	news   chan struct{} // closed by the next event
 }
 
 func (a *fakeAudit) Event(ev Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.events = append(a.events, ev)
+	close(a.news)
+	a.news = make(chan struct{})
+}
+
+// await returns the events of a kind when there is one.
+func (a *fakeAudit) await(t testing.TB, kind EventKind) []Event {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		a.mu.Lock()
+		news := a.news
+		a.mu.Unlock()
+		if found := a.find(kind); len(found) > 0 {
+			return found
+		}
+		select {
+		case <-news:
+		case <-late:
+			t.Fatalf("no %s", kind)
+		}
+	}
 }
 
 func (a *fakeAudit) find(kind EventKind) []Event {
@@ -305,6 +337,7 @@ type gateway struct {
 	auth    *fakeAuth
 	policy  *fakePolicy
 	audit   *fakeAudit
+	served  chan struct{} // closed when Serve has returned
 }
 
 // startGateway starts a server with the targets web1 (whose own account is deploy) and local.
@@ -319,7 +352,7 @@ func startGateway(t testing.TB, change ...func(*Config, *gateway)) *gateway {
 		g.backend.accounts[name] = account
 	}
 	g.auth = &fakeAuth{keys: map[string][]string{string(g.key.PublicKey().Marshal()): {"alice"}}, names: map[string][]string{"alice": {"al"}}}
-	g.policy, g.audit = &fakePolicy{}, &fakeAudit{}
+	g.policy, g.audit = &fakePolicy{}, &fakeAudit{news: make(chan struct{})}
 	cfg := Config{HostKeys: []gossh.Signer{g.hostKey}, HostCA: g.ca, Auth: g.auth, Decider: g.policy, Auditor: g.audit, Backend: g.backend}
 	for _, f := range change {
 		f(&cfg, g)
@@ -333,14 +366,18 @@ func startGateway(t testing.TB, change ...func(*Config, *gateway)) *gateway {
 		t.Fatal(err)
 	}
 	g.addr = l.Addr().String()
-	served := make(chan error, 1)
-	go func() { served <- g.Serve(l) }()
+	g.served = make(chan struct{})
+	var served error
+	go func() {
+		served = g.Serve(l)
+		close(g.served)
+	}()
 	t.Cleanup(func() {
 		if err := g.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		if err := <-served; !errors.Is(err, ErrServerClosed) {
-			t.Errorf("serve: %v", err)
+		if <-g.served; !errors.Is(served, ErrServerClosed) {
+			t.Errorf("serve: %v", served)
 		}
 		if n := g.running.count() + g.busy.count() + g.startups.count(); n != 0 {
 			t.Errorf("%d goroutines or connections are left", n)

@@ -3,6 +3,8 @@ package proxy
 import (
 	"fmt"
 	"strings"
+
+	"fakessh"
 )
 
 // login is a user name as typed: [principal=][account@]target. Each part may be empty.
@@ -30,7 +32,7 @@ func parseLogin(user string) (login, error) {
 	}
 	if i := strings.LastIndexByte(user, '@'); i >= 0 {
 		l.Account, user = user[:i], user[i+1:]
-		if err := checkAccount(l.Account); err != nil {
+		if err := fakessh.CheckAccount(l.Account); err != nil {
 			return login{}, err
 		}
 	}
@@ -48,25 +50,4 @@ func (l login) String() string {
 		s = l.Principal + "=" + s
 	}
 	return s
-}
-
-// maxAccount bounds an account's name, bytes. Unix systems stop at 32; directory services don't.
-const maxAccount = 256
-
-// checkAccount refuses what cannot be the name of an account anywhere, or could be taken for an option or a path by a tool.
-func checkAccount(name string) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("empty account name")
-	case len(name) > maxAccount:
-		return fmt.Errorf("account name of %d bytes", len(name))
-	case name[0] == '-':
-		return fmt.Errorf("account name %q begins with a dash", name)
-	}
-	for i := range len(name) {
-		if c := name[i]; c <= ' ' || c == 0x7f || c == '/' || c == ':' {
-			return fmt.Errorf("account name %q has a %q in it", name, c)
-		}
-	}
-	return nil
 }

@@ -28,9 +28,7 @@ func TestShutdownWaitsForSessions(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- g.Shutdown(context.Background()) }()
-	for !g.isDraining() {
-		time.Sleep(time.Millisecond)
-	}
+	<-g.served
 	if _, err := net.Dial("tcp", g.addr); err == nil {
 		t.Error("a connection is accepted")
 	}

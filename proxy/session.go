@@ -165,11 +165,11 @@ func (s *sessionChannel) run() {
 		exit = session.Exit{Status: exitNever}
 		s.event.Reason = oneLine(err.Error())
 	}
-	s.finish(exit)
 	s.event.Status, s.event.Signal = exit.Status, exit.Signal
 	s.event.In, s.event.Out, s.event.Elapsed = s.in.Load(), s.out.Load(), time.Since(begun)
 	s.event.Kind = EventSessionEnd
-	s.c.audit(s.event)
+	s.c.audit(s.event) // before the client knows, which may leave at once: a session's end is on record before its logout
+	s.finish(exit)
 }
 
 // execute runs the program to its end. An error says why it never ran, or that it was lost.

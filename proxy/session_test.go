@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 
@@ -380,6 +379,48 @@ func TestRefusalIsOneFixedSentence(t *testing.T) {
 	}
 }
 
+// What could not be allowed for any account connects nothing; what is allowed for the account that was typed is asked about the one that there is.
+func TestPolicyIsAskedBeforeAndAfterConnecting(t *testing.T) {
+	g := startGateway(t, func(_ *Config, g *gateway) {
+		g.backend.targets["local"].Account = "me"
+		g.policy.never = func(r authz.Request) bool { return r.Account == "me" || r.Action == authz.ForwardLocal }
+		g.policy.deny = func(r authz.Request) bool { return r.Account == "deploy" }
+	})
+	refused := result{"", "fakesshd: you may not do that here\n", 255}
+	tests := []struct {
+		dest     string
+		connects int32
+	}{
+		{"local@gw", 0},           // its account is configured
+		{"me@local@gw", 0},        // and typed
+		{"web1@gw", 1},            // might be anybody, and turns out to be deploy
+		{"deploy@web1@gw", 1},     // is deploy
+		{"web1+docker.app@gw", 1}, // is root
+	}
+	for _, tt := range tests {
+		g.backend.connects.Store(0)
+		want := refused
+		if tt.dest == "web1+docker.app@gw" {
+			want = result{}
+		}
+		if got := run(t, g.ssh(tt.dest, "true")); got != want {
+			t.Errorf("%s: got %+v", tt.dest, got)
+		}
+		if n := g.backend.connects.Load(); n != tt.connects {
+			t.Errorf("%s: %d connections", tt.dest, n)
+		}
+	}
+	g.backend.connects.Store(0)
+	if _, err := g.client("web1").Dial("tcp", "127.0.0.1:1"); err == nil || g.backend.connects.Load() != 0 {
+		t.Errorf("a forward: %v after %d connections", err, g.backend.connects.Load())
+	}
+	for _, r := range g.policy.asked {
+		if r.Account == "" {
+			t.Errorf("decided without an account: %+v", r)
+		}
+	}
+}
+
 func TestSFTP(t *testing.T) {
 	g := startGateway(t)
 	tool(t, "sftp") // also says whether the server is there: both are of one package here
@@ -460,14 +501,12 @@ func TestAuditOfASession(t *testing.T) {
 	cmd := g.ssh("deploy@web1@gw", "cat; exit 9")
 	cmd.Stdin = strings.NewReader("12345")
 	run(t, cmd)
-	for len(g.audit.find(EventLogout)) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	logout := g.audit.await(t, EventLogout)
 	end := g.audit.find(EventSessionEnd)
 	if len(end) != 1 || end[0].Status != 9 || end[0].In != 5 || end[0].Out != 5 || end[0].Target != "web1" || end[0].Account != "deploy" || end[0].Subject.Principal != "alice" {
 		t.Errorf("session end %+v", end)
 	}
-	if out := g.audit.find(EventLogout)[0]; out.Subject.Principal != "alice" || out.Conn != end[0].Conn {
+	if out := logout[0]; out.Subject.Principal != "alice" || out.Conn != end[0].Conn {
 		t.Errorf("logout %+v", out)
 	}
 }

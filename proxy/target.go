@@ -21,11 +21,12 @@ const (
 
 // Target is a target that exists, or may be made by hops that the inventory does not have.
 type Target struct {
-	Name   string // canonical: "web1+docker.app"
-	Groups []string
-	Hops   []string // the methods of hops that the inventory does not have
-	Jump   JumpMode
-	Plan   *fakessh.Plan // the tree's own description
+	Name    string // canonical: "web1+docker.app"
+	Groups  []string
+	Hops    []string // the methods of hops that the inventory does not have
+	Account string   // its own, as far as it is known without connecting; "" otherwise
+	Jump    JumpMode
+	Plan    *fakessh.Plan // the tree's own description
 }
 
 // Backend is the tree behind the server. All methods are safe for concurrent use. An error's text is one line for the user.
@@ -42,7 +43,7 @@ type Backend interface {
 
 // Place is a connected target, kept connected until Release.
 type Place interface {
-	// Account is who one is there.
+	// Account is who one is there, as the target itself says: "root" for uid 0.
 	Account() string
 	// Start starts a session and returns when the program exists. The session must be closed.
 	Start(ctx context.Context, spec *session.Spec) (Session, error)

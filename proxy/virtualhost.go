@@ -10,6 +10,8 @@ import (
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"fakessh"
 )
 
 // A virtual host is a target that has, for `ssh -J gateway target`, an SSH server of its own: this one, which speaks the inner
@@ -139,7 +141,7 @@ func (c *conn) innerAccount(outer *conn, user string) (string, error) {
 	if user == principal || slices.Contains(c.srv.cfg.Auth.LoginNames(principal), user) {
 		return "", nil
 	}
-	return user, checkAccount(user)
+	return user, fakessh.CheckAccount(user)
 }
 
 // chanConn is a channel as a connection. Its addresses are the outer one's: it is the client's connection that policy and

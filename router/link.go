@@ -3,6 +3,7 @@ package router
 import (
 	"errors"
 	"io"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -35,9 +36,9 @@ type Link struct {
 	egressAll bool                   // too many to remember: it hears of every loss
 	cause     error                  // why the link ends; the first one counts
 	flush     *time.Timer            // set by finish
-	logged    int                    // records in this period
-	forwarded int                    // records of contexts behind the link in this period
-	logPeriod time.Time
+
+	logged    Quota // records about the link
+	forwarded Quota // records of contexts behind it
 
 	closeOnce sync.Once
 	readDone  chan struct{} // closed after everything read has been handled and the loss reported
@@ -189,33 +190,21 @@ func (l *Link) takeEgress(id ContextID) bool {
 	return ok || l.egressAll
 }
 
-// mayLog counts a forwarded record, and says whether it is still one of those that a peer may have logged in this period.
+// mayLog counts a forwarded record, and says whether it is one of those that a peer may have logged.
 func (l *Link) mayLog() bool {
-	l.mu.Lock()
-	l.newPeriodLocked()
-	l.forwarded++
-	n := l.forwarded
-	l.mu.Unlock()
-	if n == forwardedBurst+1 {
+	ok, skipped := l.forwarded.Take()
+	switch {
+	case !ok && skipped == 1:
 		l.logPeer(LevelWarn, "too many log records forwarded, some are dropped")
+	case ok && skipped > 0:
+		l.logPeer(LevelWarn, "log records were dropped", "count", strconv.Itoa(skipped))
 	}
-	return n <= forwardedBurst
-}
-
-func (l *Link) newPeriodLocked() {
-	if now := time.Now(); now.Sub(l.logPeriod) >= peerLogPeriod {
-		l.logPeriod, l.logged, l.forwarded = now, 0, 0
-	}
+	return ok
 }
 
 // logPeer logs something that the peer can cause, at a bounded rate.
 func (l *Link) logPeer(level Level, msg string, attrs ...string) {
-	l.mu.Lock()
-	l.newPeriodLocked()
-	l.logged++
-	ok := l.logged <= peerLogBurst
-	l.mu.Unlock()
-	if ok {
+	if ok, _ := l.logged.Take(); ok {
 		l.r.log(level, msg, append(attrs, "link", describe(l.remote, l.name))...)
 	}
 }

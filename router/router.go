@@ -147,6 +147,8 @@ func (r *Router) newLink(rwc io.ReadWriteCloser, cfg LinkConfig) *Link {
 		r: r, rwc: rwc, remote: cfg.Remote, name: cfg.Name, parent: cfg.Parent, auth: cfg.Auth, max: cfg.MaxMessage,
 		q:      newScheduler(linkQueue),
 		routes: map[ContextID]struct{}{}, egress: map[ContextID]struct{}{}, readDone: make(chan struct{}),
+		logged:    Quota{Burst: peerLogRate, PerSecond: peerLogRate},
+		forwarded: Quota{Burst: forwardedRate, PerSecond: forwardedRate},
 	}
 	switch {
 	case l.max == 0 && cfg.Parent:

@@ -16,12 +16,11 @@ const (
 	directRead  = 64 << 10 // a payload's missing rest from this size on is read to where it belongs
 	trustedSize = 1 << 20  // payloads up to this get their buffer at once; longer ones as they arrive
 
-	drainGrace     = 500 * time.Millisecond // after a failed write, how long silence lasts before the link is closed
-	flushTime      = 250 * time.Millisecond // for what is queued when a link is closed on purpose
-	shutdownTime   = 3 * time.Second        // a child that got SHUTDOWN gives its own children this long
-	peerLogPeriod  = time.Second            // a peer can cause peerLogBurst log records in this time
-	peerLogBurst   = 10
-	forwardedBurst = 1000 // of them forwarded by FORWARD_LOG
+	drainGrace    = 500 * time.Millisecond // after a failed write, how long silence lasts before the link is closed
+	flushTime     = 250 * time.Millisecond // for what is queued when a link is closed on purpose
+	shutdownTime  = 3 * time.Second        // a child that got SHUTDOWN gives its own children this long
+	peerLogRate   = 10                     // log records that a peer can cause at once, and per second
+	forwardedRate = 1000                   // of them forwarded by FORWARD_LOG
 
 	maxRoutes     = 1 << 14  // contexts a child may announce
 	maxEgress     = 1 << 14  // destinations remembered per link; beyond, it hears of every loss

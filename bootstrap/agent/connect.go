@@ -80,12 +80,28 @@ func (a *Agent) request(req *session.ConnectRequest, id router.ContextID) method
 	if cfg.MaxMessage == 0 {
 		cfg.MaxMessage = a.cfg.Child.MaxMessage
 	}
-	logger := req.Method
 	return methods.Request{
 		Spec:   methods.Spec{Method: req.Method, Params: params(req.Params)},
 		Agent:  cfg,
 		Images: a.cfg.Images,
-		Log:    func(line string) { a.cfg.Router.ForwardLog(router.LevelInfo, logger, line) },
+		Log:    a.toolLog(req.Method),
+	}
+}
+
+// toolLog sends on what a tool says, and not more of it than is worth reading: the far side chooses it.
+func (a *Agent) toolLog(method string) func(line string) {
+	quota := &router.Quota{Burst: methods.LogBurst, PerSecond: methods.LogPerSecond}
+	return func(line string) {
+		ok, skipped := quota.Take()
+		switch {
+		case !ok && skipped == 1:
+			a.cfg.Router.ForwardLog(router.LevelWarn, method, "says too much, lines are left out")
+		case ok && skipped > 0:
+			a.cfg.Router.ForwardLog(router.LevelWarn, method, strconv.Itoa(skipped)+" lines were left out")
+		}
+		if ok {
+			a.cfg.Router.ForwardLog(router.LevelInfo, method, line)
+		}
 	}
 }
 

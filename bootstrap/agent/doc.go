@@ -4,7 +4,8 @@
 //	parent ◄─ link (former stdin, stdout) ─► router ─► start       program on pipes or a pty, or sftp
 //	                                            │ ────► dial        TCP and unix sockets
 //	                                            │ ────► connect ──► methods ──► link to a child ─► router
-//	                                            └ ────► put_image, info, ping, disconnect
+//	                                            │ ────► put_image, info, ping, disconnect
+//	     a run's ssh ─► control socket ─► asks ─┘ ────► invocation, attach: its session, by way of the gateway
 //	     SIGCHLD ─► reaper ─► whoever waits for a program
 //
 // An agent is one process per context and runs as the context's account, so there is nothing to be decided

@@ -3,18 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 
 	"fakessh"
-	"fakessh/authz"
 	"fakessh/bootstrap/agent/session"
 )
 
@@ -53,98 +48,6 @@ func (d *daemon) listenControl() (*controlServer, error) {
 }
 
 func (c *controlServer) serve() error { return c.Serve(c.ln) }
-
-// authorize implements fakessh.ControlServer.Authorize: a question of policy about the principal that the peer's account is.
-func (d *daemon) authorize(_ context.Context, a *fakessh.Access) error {
-	subject, err := d.peer(a.Peer)
-	if err != nil {
-		return err
-	}
-	for _, req := range d.questions(a) {
-		req.Subject = subject
-		req.SourceAddr = "unix:" + strconv.Itoa(a.Peer.PID)
-		if dec := d.decider.Decide(req); !dec.Allow {
-			return errors.New(dec.Public)
-		}
-	}
-	return nil
-}
-
-// peer is the principal behind a local account.
-func (d *daemon) peer(p fakessh.Peer) (authz.Subject, error) {
-	account, err := user.LookupId(strconv.Itoa(p.UID))
-	if err != nil {
-		return authz.Subject{}, fmt.Errorf("uid %d is no account here", p.UID)
-	}
-	subject, ok := d.users.ByUnix(account.Username)
-	if !ok {
-		return authz.Subject{}, fmt.Errorf("account %q is no user of this gateway", account.Username)
-	}
-	return subject, nil
-}
-
-// questions are what policy is asked about an access: hops before anything is connected, the rest with the account that is known then.
-func (d *daemon) questions(a *fakessh.Access) []authz.Request {
-	inv := a.Invocation
-	if inv.Op == opTree {
-		return []authz.Request{{Action: authz.ShowTree}}
-	}
-	base := authz.Request{Target: a.Dest.Target.String(), Account: a.Dest.Account}
-	plan, err := d.tree.Plan(a.Dest.Target)
-	if err == nil {
-		base.Groups, base.Hops = plan.Groups, plan.Hops
-	}
-	if a.Lease == nil {
-		if len(base.Hops) == 0 {
-			return nil
-		}
-		base.Action = authz.Hop
-		return []authz.Request{base}
-	}
-	if base.Account == "" {
-		base.Account = a.Lease.Info().User
-	}
-	return invocationQuestions(base, inv)
-}
-
-// invocationQuestions says which actions an invocation is.
-func invocationQuestions(base authz.Request, inv *session.Invocation) []authz.Request {
-	with := func(actions ...authz.Action) (list []authz.Request) {
-		for _, a := range actions {
-			base.Action = a
-			list = append(list, base)
-		}
-		return list
-	}
-	switch {
-	case inv.Op == session.OpDial:
-		base.DestHost = inv.Address
-		if host, port, err := net.SplitHostPort(inv.Address); err == nil {
-			base.DestHost = host
-			base.DestPort, _ = strconv.Atoi(port) // the agent refuses what is no port
-		}
-		return with(authz.ForwardLocal)
-	case inv.Op == session.OpSession && inv.Spec != nil:
-		base.PTY = inv.Spec.PTY != nil
-		switch inv.Spec.Kind {
-		case session.Subsystem:
-			return with(authz.SFTPRead, authz.SFTPWrite)
-		case session.Shell:
-			return with(authz.Shell)
-		}
-		base.Command = commandText(inv.Spec.Command, inv.Spec.Args)
-		return with(authz.Exec)
-	}
-	base.Command = commandText("", inv.Args)
-	return with(authz.Run)
-}
-
-func commandText(command string, args []string) string {
-	if command != "" {
-		return command
-	}
-	return strings.Join(args, " ")
-}
 
 // showTree implements the operation opTree.
 func (d *daemon) showTree(_ context.Context, r *fakessh.ControlRequest) error {

@@ -9,10 +9,6 @@ import (
 	"fakessh/router"
 )
 
-// ItemStop, client → agent: nobody reads an output any more (one byte, its router.Class). The agent closes its end of that
-// output, so that a program which writes on gets SIGPIPE, as with OpenSSH's eow@openssh.com.
-const ItemStop byte = 'o'
-
 // StopOutput says that nobody reads an output any more.
 func (c *Client) StopOutput(class router.Class) error {
 	return c.SendControl(router.Control{Kind: ItemStop, Data: []byte{byte(class)}})

@@ -224,9 +224,6 @@ func (d *Descriptor) readiness(direction int) (syscall.RawConn, error) {
 // growAfter is how much a pipe has to carry before it is worth more of its user's share of pipe memory.
 const growAfter = 64 << 10
 
-// pipeSize is what a busy pipe is made to hold, bytes.
-const pipeSize = 256 << 10
-
 // count makes a busy pipe larger. Reading and writing goroutines may both come here; at worst it is done twice.
 func (d *Descriptor) count(n int) {
 	if d.kind != kindPipe {

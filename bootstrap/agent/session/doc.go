@@ -4,7 +4,7 @@
 //	asking end                                   agent
 //	Start(Spec) ── call fakessh.session.start ─► process exists
 //	stdin       ── DATA, EOF ──────────────────►
-//	Resize …    ── items w s b ────────────────►
+//	Resize …    ── items w s b o ──────────────►
 //	            ◄─ DATA (stdout), EXTENDED (stderr)
 //	Wait        ◄─ item x, then EOF
 //
@@ -12,6 +12,7 @@
 // stream; until then the agent keeps what belongs to it. Losing the stream ends the
 // session's processes as a hangup would.
 //
-// The package also holds the asking ends of the other functions an agent serves:
-// Dial, Connect, PutImage, GetInfo and Ping. It knows nothing of SSH and starts nothing itself.
+// The package also holds the asking ends of the other functions an agent serves: Dial, Connect, Disconnect, PutImage,
+// GetInfo and Ping; and what a control socket speaks (Invocation, InvokeConn), by which the ssh of a run, and fakesshd
+// itself, ask for sessions. It knows nothing of SSH and starts nothing itself.
 package session

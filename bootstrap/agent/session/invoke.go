@@ -48,7 +48,7 @@ type Invocation struct {
 	Network string // OpDial: "tcp" or "unix"
 	Address string
 	From    string   // OpRun: "[account@]target"
-	Dir     string   // OpRun: the program\'s working directory; "" = home
+	Dir     string   // OpRun: the program's working directory; "" = home
 	Args    []string // OpRun, and operations of others
 	// Timeout bounds connecting and starting; 0 = no bound beside the methods' own.
 	Timeout time.Duration

@@ -11,6 +11,7 @@ const (
 	ItemSignal byte = 's' // client → agent: signal name without "SIG"
 	ItemBreak  byte = 'b' // client → agent: milliseconds, uint32
 	ItemExit   byte = 'x' // agent → client: Exit, the last item
+	ItemStop   byte = 'o' // client → agent: nobody reads an output any more: its router.Class. A program that writes on gets SIGPIPE
 	ItemInvoke byte = 'i' // agent → client: a shim was started (Spec.Shim)
 	ItemAnswer byte = 'a' // client → agent: what became of it
 )
@@ -51,14 +52,6 @@ func ParseSignal(data []byte) (string, error) {
 		}
 	}
 	return string(data), nil
-}
-
-// ParseBreak reads a break's length in milliseconds.
-func ParseBreak(data []byte) (uint32, error) {
-	if len(data) != 4 {
-		return 0, errItem
-	}
-	return binary.BigEndian.Uint32(data), nil
 }
 
 // AppendExit appends the wire form of x to dst: status uint32, core byte, length of

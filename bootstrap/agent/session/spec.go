@@ -112,16 +112,21 @@ func (f *fields) pty(v any) *PTY {
 	return pty
 }
 
-// Validate says what is wrong with s: an unknown kind, a field that is missing or over its limit.
+// Validate says what is wrong with s: an unknown kind, a field that is missing, is over its limit, or belongs to another kind, so that
+// nobody can be shown one thing and run another.
 func (s *Spec) Validate() error {
 	f := &fields{what: "session"}
 	switch {
-	case s.Kind == Argv && (len(s.Args) == 0 || s.Args[0] == ""):
-		f.fail("args", "are missing")
-	case s.Kind == Subsystem && s.Command == "":
-		f.fail("command", "is missing")
 	case s.Kind != Shell && s.Kind != Exec && s.Kind != Argv && s.Kind != Subsystem:
 		return errors.New("session: unknown kind " + strconv.Quote(string(s.Kind)))
+	case s.Kind == Argv && (len(s.Args) == 0 || s.Args[0] == ""):
+		f.fail("args", "are missing")
+	case s.Kind != Argv && len(s.Args) > 0:
+		f.fail("args", "belong to the kind argv only")
+	case s.Kind == Subsystem && s.Command == "":
+		f.fail("command", "is missing")
+	case (s.Kind == Argv || s.Kind == Shell) && s.Command != "":
+		f.fail("command", "does not belong to the kind "+string(s.Kind))
 	}
 	f.checkText("command", s.Command, maxCommand)
 	f.checkText("dir", s.Dir, maxPath)

@@ -26,18 +26,6 @@ const usage = `usage: ssh [-46AaCfGgKkMNnqsTtVvXxYy] [-B bind_interface] [-b bin
        ssh [-Q query_option]
 `
 
-// Role reports whether args, a program's own with its name in front, are those of a shim: it was started as ssh, scp or sftp.
-func Role(args []string) bool {
-	if len(args) == 0 {
-		return false
-	}
-	switch path.Base(args[0]) {
-	case "ssh", "scp", "sftp":
-		return true
-	}
-	return false
-}
-
 // Main is the program under the names ssh, scp and sftp. It returns the exit status.
 func Main(args []string) int {
 	if name := path.Base(args[0]); name != "ssh" {

@@ -25,10 +25,15 @@ type run struct {
 	close  []int        // our copies of pipe ends that have to be closed then
 	typing func()       // copies from the terminal, once the session has started
 	shown  sync.WaitGroup
-	end    sync.Once // restores the terminal
+	show   func()          // lets what comes be shown; once the terminal is raw, or it would answer as if it were not
+	begun  <-chan struct{} // closed by show
+	end    sync.Once       // restores the terminal
 }
 
-func newRun(o *options) *run { return &run{o: o, socket: os.Getenv(session.EnvSocket)} }
+func newRun(o *options) *run {
+	begun := make(chan struct{})
+	return &run{o: o, socket: os.Getenv(session.EnvSocket), begun: begun, show: sync.OnceFunc(func() { close(begun) })}
+}
 
 // main does what the command line says, and returns the exit status.
 func (r *run) main() int {
@@ -188,6 +193,7 @@ func (r *run) shows(fd int) error {
 	r.ends[fd], r.close = p[1], append(r.close, p[1])
 	from := os.NewFile(uintptr(p[0]), "shown")
 	r.shown.Go(func() { // ends when the other end has closed its copy
+		<-r.begun
 		_, _ = io.Copy(plainFile(fd), from)
 		from.Close()
 	})
@@ -307,14 +313,14 @@ func (r *run) wait() int {
 	for {
 		m, err := r.conn.Next()
 		if err != nil {
-			r.shown.Wait()
+			r.allShown()
 			return r.fail(errors.New("the connection to the gateway is lost"))
 		}
 		switch m.Kind {
 		case session.InvokeStarted:
 			r.started()
 		case session.InvokeError:
-			r.shown.Wait()
+			r.allShown()
 			return r.fail(errors.New(string(m.Data)))
 		case session.InvokeExit:
 			exit, err := session.ParseExit(m.Data)
@@ -333,6 +339,7 @@ func (r *run) started() {
 			_ = r.conn.Send(session.InvokeSize, session.AppendSize(nil, size))
 		}
 	}
+	r.show()
 	if r.typing != nil {
 		go r.typing() // ends with the process: nobody can wake it from the terminal
 	}
@@ -341,7 +348,7 @@ func (r *run) started() {
 
 // ended is the exit status for how the session ended. A program that was killed by a signal gives 255, as OpenSSH has it.
 func (r *run) ended(exit session.Exit) int {
-	r.shown.Wait()
+	r.allShown()
 	r.restore()
 	if r.tty != nil {
 		r.say("Connection to " + r.o.host + " closed.")
@@ -350,6 +357,12 @@ func (r *run) ended(exit session.Exit) int {
 		return exitOwn
 	}
 	return int(exit.Status & 0xff)
+}
+
+// allShown waits for what the other end has written before it closed its ends.
+func (r *run) allShown() {
+	r.show()
+	r.shown.Wait()
 }
 
 // restore gives the terminal back as it was found.

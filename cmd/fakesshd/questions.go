@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/user"
+	"strconv"
+
+	"fakessh"
+	"fakessh/authz"
+	"fakessh/bootstrap/agent/session"
+	"fakessh/methods"
+)
+
+// authorize implements fakessh.ControlServer.Authorize: questions of policy about the principal that the peer's account is.
+func (d *daemon) authorize(_ context.Context, a *fakessh.Access) error {
+	subject, err := d.peer(a.Peer)
+	if err != nil {
+		return err
+	}
+	reqs, err := d.questions(a)
+	if err != nil {
+		return err
+	}
+	for _, req := range reqs {
+		req.Subject = subject
+		req.SourceAddr = "unix:" + strconv.Itoa(a.Peer.PID)
+		if dec := d.decider.Decide(req); !dec.Allow {
+			return errors.New(dec.Public)
+		}
+	}
+	return nil
+}
+
+// peer is the principal behind a local account.
+func (d *daemon) peer(p fakessh.Peer) (authz.Subject, error) {
+	account, err := user.LookupId(strconv.Itoa(p.UID))
+	if err != nil {
+		return authz.Subject{}, fmt.Errorf("uid %d is no account here", p.UID)
+	}
+	subject, ok := d.users.ByUnix(account.Username)
+	if !ok {
+		return authz.Subject{}, fmt.Errorf("account %q is no user of this gateway", account.Username)
+	}
+	return subject, nil
+}
+
+// questions are what policy is asked about an access: hops before anything is connected, the rest with the account that is known then.
+func (d *daemon) questions(a *fakessh.Access) ([]authz.Request, error) {
+	if a.Invocation.Op == opTree {
+		return []authz.Request{{Action: authz.ShowTree}}, nil
+	}
+	asked, err := invocationQuestions(a.Invocation)
+	if err != nil {
+		return nil, err
+	}
+	base := authz.Request{Target: a.Dest.Target.String(), Account: a.Dest.Account}
+	if plan, err := d.tree.Plan(a.Dest.Target); err == nil {
+		base.Groups, base.Hops = plan.Groups, plan.Hops
+	}
+	if a.Lease == nil {
+		if len(base.Hops) == 0 {
+			return nil, nil
+		}
+		base.Action = authz.Hop
+		return []authz.Request{base}, nil
+	}
+	base.Account = a.Lease.Account()
+	for i := range asked {
+		q := &asked[i]
+		q.Target, q.Account, q.Groups, q.Hops = base.Target, base.Account, base.Groups, base.Hops
+	}
+	return asked, nil
+}
+
+// invocationQuestions says which actions an invocation is: exactly what will run or be dialled, without the place.
+func invocationQuestions(inv *session.Invocation) ([]authz.Request, error) {
+	switch inv.Op {
+	case session.OpDial:
+		return []authz.Request{dialQuestion(inv)}, nil
+	case session.OpSession:
+		return sessionQuestions(inv.Spec)
+	case session.OpHold: // ssh -N: each of its forwards is asked about by itself
+		return []authz.Request{{Action: authz.ForwardLocal}}, nil
+	case session.OpRun:
+		command := runCommandText(inv)
+		return []authz.Request{{Action: authz.Exec, Command: command}, {Action: authz.Run, Command: command}}, nil
+	}
+	return nil, fmt.Errorf("no operation %q", inv.Op)
+}
+
+// runCommandText is the shell's text for the program of a `run --from`.
+func runCommandText(inv *session.Invocation) string {
+	command := methods.QuoteArgs(inv.Args)
+	if inv.Dir != "" {
+		command = "cd " + methods.Quote(inv.Dir) + " && " + command
+	}
+	return command
+}
+
+func dialQuestion(inv *session.Invocation) authz.Request {
+	req := authz.Request{Action: authz.ForwardLocal, DestHost: inv.Address}
+	if host, port, err := net.SplitHostPort(inv.Address); err == nil && inv.Network == "tcp" {
+		req.DestHost = host
+		req.DestPort, _ = strconv.Atoi(port) // the agent refuses what is no port
+	}
+	return req
+}
+
+// sessionQuestions are those about a session. The agent's sftp server both reads and writes.
+func sessionQuestions(spec *session.Spec) ([]authz.Request, error) {
+	req := authz.Request{PTY: spec.PTY != nil}
+	switch spec.Kind {
+	case session.Shell:
+		req.Action = authz.Shell
+	case session.Exec:
+		req.Action, req.Command = authz.Exec, spec.Command
+	case session.Argv:
+		req.Action, req.Command = authz.Exec, methods.QuoteArgs(spec.Args)
+	case session.Subsystem:
+		if spec.Command != "sftp" {
+			return nil, fmt.Errorf("no subsystem %q", spec.Command)
+		}
+		write := req
+		req.Action, write.Action = authz.SFTPRead, authz.SFTPWrite
+		return []authz.Request{req, write}, nil
+	}
+	return []authz.Request{req}, nil
+}

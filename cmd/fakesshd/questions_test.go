@@ -1,0 +1,115 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"fakessh/bootstrap/agent/session"
+)
+
+const permitAll = `permit (principal, action, resource);`
+
+const onlyID = `permit (principal == User::"me", action == Action::"exec", resource) when { context.command == "id -u" };`
+
+func TestPolicySeesWhatRuns(t *testing.T) {
+	g := startGateway(t, "", onlyID)
+	start := func(spec session.Spec) answer {
+		return g.ask(t, &session.Invocation{Op: session.OpSession, Host: "local", Spec: &spec})
+	}
+	for _, spec := range []session.Spec{
+		{Kind: session.Exec, Command: "id -u"},
+		{Kind: session.Argv, Args: []string{"id", "-u"}},
+	} {
+		if a := start(spec); a.err != "" || a.exit != 0 || a.out == "" {
+			t.Errorf("%+v: %+v", spec, a)
+		}
+	}
+	for why, spec := range map[string]session.Spec{
+		"access denied":     {Kind: session.Argv, Args: []string{"id -u"}}, // one word is another command
+		"does not belong":   {Kind: session.Argv, Command: "id -u", Args: []string{"sh", "-c", "echo pwned"}},
+		"belong to":         {Kind: session.Exec, Command: "id -u", Args: []string{"sh"}},
+		"not belong":        {Kind: session.Shell, Command: "id -u"},
+		`no subsystem "id`:  {Kind: session.Subsystem, Command: "id -u"},
+		"access denied\x00": {Kind: session.Subsystem, Command: "sftp"},
+	} {
+		if a := start(spec); !strings.Contains(a.err, strings.TrimSuffix(why, "\x00")) || a.out != "" {
+			t.Errorf("%+v: %+v", spec, a)
+		}
+	}
+	want := []string{`allow exec local "id -u"`, `allow exec local "id -u"`}
+	if got := g.decisions(t); !slices.Equal(got[:2], want) || !slices.Contains(got, `deny exec local "'id -u'"`) {
+		t.Errorf("on record: %q", got)
+	}
+}
+
+func TestControlSessionsHaveTheEnvironmentOfSSH(t *testing.T) {
+	g := startGateway(t, "", permitAll)
+	spec := &session.Spec{
+		Kind: session.Exec, Command: "env; pwd", Dir: "/proc", ClientAddr: "192.0.2.1 1", ServerAddr: "192.0.2.2 2",
+		Env: map[string]string{"LC_X": "y", "PYTHONPATH": "/evil", "PERL5OPT": "-Mevil", "GIT_SSH_COMMAND": "evil", "FOO": "evil"},
+	}
+	a := g.ask(t, &session.Invocation{Op: session.OpSession, Host: "local", Spec: spec})
+	if a.err != "" || !strings.Contains(a.out, "LC_X=y\n") {
+		t.Errorf("%+v", a)
+	}
+	for _, bad := range []string{"evil", "PYTHONPATH", "SSH_CONNECTION", "192.0.2.", "/proc"} {
+		if strings.Contains(a.out, bad) {
+			t.Errorf("%s is in\n%s", bad, a.out)
+		}
+	}
+}
+
+func TestRunFromIsAskedAsExecThere(t *testing.T) {
+	g := startGateway(t, "", `
+permit (principal, action in [Action::"exec", Action::"hop"], resource) when { context.command == "id -u" };
+permit (principal, action == Action::"run", resource);
+`)
+	run := func(from string, args ...string) answer {
+		return g.ask(t, &session.Invocation{Op: session.OpRun, From: from, Args: args})
+	}
+	if a := run("local", "id", "-u"); a.err != "" || a.out == "" {
+		t.Errorf("permitted: %+v", a)
+	}
+	if a := run("local", "sh", "-c", "echo pwned"); a != (answer{err: "access denied"}) {
+		t.Errorf("another program: %+v", a)
+	}
+	a := g.ask(t, &session.Invocation{Op: session.OpRun, From: "local", Args: []string{"id", "-u"}, Dir: "/tmp"})
+	if a != (answer{err: "access denied"}) {
+		t.Errorf("elsewhere: %+v", a)
+	}
+	before := len(g.tree.Nodes())
+	if a := run("local+sudo.nobody", "id", "-u"); a != (answer{err: "access denied"}) {
+		t.Errorf("a hop: %+v", a)
+	}
+	if got := len(g.tree.Nodes()); got != before {
+		t.Errorf("%d contexts after a hop that was denied, %d before", got, before)
+	}
+	want := []string{
+		`allow exec local "id -u"`, `allow run local "id -u"`,
+		`deny exec local "sh -c 'echo pwned'"`,
+		`deny exec local "cd /tmp && id -u"`,
+		`deny hop local+sudo.nobody ""`,
+	}
+	if got := g.decisions(t); !slices.Equal(got, want) {
+		t.Errorf("on record: %q", got)
+	}
+}
+
+func TestExecAloneIsNoRunFrom(t *testing.T) {
+	g := startGateway(t, "", onlyID)
+	a := g.ask(t, &session.Invocation{Op: session.OpRun, From: "local", Args: []string{"id", "-u"}})
+	if a != (answer{err: "access denied"}) {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestHoldIsAskedAsForward(t *testing.T) {
+	g := startGateway(t, "", `permit (principal, action == Action::"run", resource);`)
+	if a := g.ask(t, &session.Invocation{Op: session.OpHold, Host: "local"}); a != (answer{err: "access denied"}) {
+		t.Errorf("%+v", a)
+	}
+	if got := g.decisions(t); !slices.Equal(got, []string{`deny forward_local local ""`}) {
+		t.Errorf("on record: %q", got)
+	}
+}
