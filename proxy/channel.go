@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"fakessh/bootstrap/agent/session"
 )
 
 // maxRefusals is how many refusals of channels may wait to be sent. A client that opens more without reading them is not one.
@@ -48,7 +50,7 @@ func (c *conn) reject(nc gossh.NewChannel, reason gossh.RejectionReason, text st
 	if reason == gossh.ConnectionFailed {
 		text = strings.TrimPrefix(text, "connect failed: ")
 	}
-	c.audit(Event{Kind: EventRefused, Reason: oneLine(nc.ChannelType()) + ": " + text})
+	c.audit(Event{Kind: EventRefused, Reason: session.OneLine(nc.ChannelType()) + ": " + text})
 	_ = nc.Reject(reason, text) // an error ends the connection anyway
 }
 

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
+	"time"
 
 	"fakessh"
 	"fakessh/bootstrap/agent/session"
@@ -41,10 +45,33 @@ func (d *daemon) listenControl() (*controlServer, error) {
 	}
 	return &controlServer{ln: ln, ControlServer: &fakessh.ControlServer{
 		Tree:      d.tree,
+		Admit:     d.admit,
 		Authorize: d.authorize,
 		Ops:       map[string]fakessh.ControlOp{opTree: d.showTree},
 		Logger:    d.log,
 	}}, nil
+}
+
+// removeStale removes the socket of a gateway that is gone: one that nobody answers. Whatever else is at path stays, and is an error.
+func removeStale(path string) error {
+	st, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("control socket: %w", err)
+	case st.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("control socket %s: there is something that is no socket", path)
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		c.Close()
+		return fmt.Errorf("control socket %s: another gateway is listening", path)
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return os.Remove(path)
 }
 
 func (c *controlServer) serve() error { return c.Serve(c.ln) }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -153,7 +152,7 @@ func (d *daemon) serve(ctx context.Context, std stdio) error {
 	}
 	wg.Go(func() { // ends with Shutdown
 		if err := d.control.serve(); !errors.Is(err, fakessh.ErrControlClosed) {
-			stop(err)
+			d.log.Error("control socket", "err", err) // SSH goes on
 		}
 	})
 	<-ctx.Done()
@@ -188,17 +187,4 @@ func (d *daemon) close() {
 	if d.audit != nil {
 		d.audit.Close()
 	}
-}
-
-// removeStale removes the socket of a gateway that is gone. One that answers is an error.
-func removeStale(path string) error {
-	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		c.Close()
-		return fmt.Errorf("control socket %s: another gateway is listening", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
