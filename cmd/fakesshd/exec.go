@@ -108,7 +108,7 @@ func runProgram(cmd *cobra.Command, opt *options, std stdio, dest string, argv [
 	if err != nil {
 		return failed(std, err)
 	}
-	opts = append(opts, fakessh.ControlSocket(cfg.ControlSocket), fakessh.UseConfig(cfg.treeConfig(im)), fakessh.ForwardSignals())
+	opts = append(opts, fakessh.ControlSocket(cfg.Sockets...), fakessh.UseConfig(cfg.treeConfig(im)), fakessh.ForwardSignals())
 	status, err := fakessh.Run(cmd.Context(), dest, argv, opts...)
 	if err != nil {
 		return failed(std, err)
