@@ -20,7 +20,7 @@ func knownHostsCommand(opt *options, std stdio) *cobra.Command {
 		Long: `known-hosts prints the gateway's host key for the addresses that it listens on, and @cert-authority lines for the exact names of the
 inventory and for names with hops (*+*). For names that also exist as real hosts the line is needed: without it the client would
 compare the gateway's certificate with the real host's key.`,
-		Args: positional(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := loadConfig(opt.config)
 			if err != nil {

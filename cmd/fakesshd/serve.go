@@ -26,7 +26,7 @@ func serveCommand(opt *options, std stdio) *cobra.Command {
 		Short: "the gateway: accept SSH and run sessions in the tree",
 		Long: `serve accepts SSH connections until it gets SIGINT or SIGTERM. Host key and host CA are made in the state directory on first start.
 Without a configuration file it serves the user who started it, on 127.0.0.1:2222, with the target local.`,
-		Args: positional(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(opt.config)
 			if err != nil {
