@@ -86,7 +86,7 @@ type fakeRemote struct {
 	d    *fakeDialer
 	num  router.ContextID
 	step step
-	mute atomic.Bool // pings are not answered
+	mute atomic.Bool // pings are not answered, nor is info by targets named mute…
 
 	once  sync.Once
 	lost  chan struct{}
@@ -119,7 +119,11 @@ func (r *fakeRemote) lose(cause error) {
 }
 
 // info: an agent is root behind the targets named root…, and after setuid and sudo it is whom those were told; toor is root too.
-func (r *fakeRemote) info(context.Context) (session.Info, error) {
+func (r *fakeRemote) info(ctx context.Context) (session.Info, error) {
+	if strings.HasPrefix(r.step.target.Name, "mute") {
+		<-ctx.Done()
+		return session.Info{}, ctx.Err()
+	}
 	user, _ := r.step.spec.Params["username"].(string)
 	switch {
 	case user != "":
@@ -156,6 +160,7 @@ func testTargets() map[string]TargetConfig {
 		"c":      {Spec: exec("c"), Via: "b"},
 		"deep":   {Spec: methods.Spec{Method: "docker", Params: methods.Params{"container": "App"}}, Via: "b+sudo"},
 		"evil":   {Spec: exec("evil"), Via: "a"},
+		"mute":   {Spec: methods.Spec{Method: "exec", Params: methods.Params{"command": []string{"mute"}, "connect_timeout": 8}}},
 		"root":   {Spec: exec("root")},
 		"twin":   {Spec: exec("a")},
 		"quick":  {Spec: exec("quick"), Via: "a", Idle: time.Minute},

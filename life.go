@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fakessh/bootstrap/agent/session"
+	"fakessh/methods"
 	"fakessh/router"
 )
 
@@ -58,7 +59,7 @@ func (n *node) attempt(ctx context.Context) (lost bool, err error) {
 		return false, n.dialError(ctx, err) // r is somebody else's: it is not ours to end
 	}
 	start := time.Now()
-	info, err := r.info(ctx)
+	info, err := n.firstAnswer(ctx, r)
 	if err == nil {
 		err = n.come(ctx, r, info, time.Since(start))
 	}
@@ -67,6 +68,18 @@ func (n *node) attempt(ctx context.Context) (lost bool, err error) {
 		return via != nil && isDone(via.done()), n.dialError(ctx, err)
 	}
 	return false, nil
+}
+
+// firstAnswer asks a new agent about itself. One that says nothing is not up, however ready it has called itself.
+func (n *node) firstAnswer(ctx context.Context, r remote) (session.Info, error) {
+	limit := methods.ConnectTimeout(n.chain.last().spec)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &methods.TimeoutError{After: limit})
+	defer cancel()
+	info, err := r.info(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return info, err
 }
 
 // depend makes parent n's parent, in place of one that was lost.

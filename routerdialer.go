@@ -18,6 +18,9 @@ import (
 // endTimeout is how long an agent may take to end a child: longer than a tool that has to be killed.
 const endTimeout = 15 * time.Second
 
+// answerTime is how long after its own time is up an agent may take to say that it could not connect.
+const answerTime = 10 * time.Second
+
 // routerDialer makes real contexts: at the gateway by methods.Dial, in a context by asking its agent.
 type routerDialer struct {
 	r      *router.Router
@@ -147,12 +150,12 @@ func (d *routerDialer) dialThere(ctx context.Context, via remote, spec methods.S
 // ask has via's agent start a child, and sends it the image if it lacks one.
 func (d *routerDialer) ask(ctx context.Context, via *router.Context, spec methods.Spec) (remote, error) {
 	req := &session.ConnectRequest{Method: spec.Method, Params: wireParams(spec), Unidirectional: true}
-	up, err := session.Connect(ctx, via, req)
+	up, err := connectThere(ctx, via, req, spec)
 	if platform, missing := session.NeedImage(err); missing {
 		if err := d.sendImage(ctx, via, bootstrap.Platform(platform)); err != nil {
 			return nil, err
 		}
-		up, err = session.Connect(ctx, via, req)
+		up, err = connectThere(ctx, via, req, spec)
 	}
 	if err != nil {
 		return nil, err
@@ -162,6 +165,14 @@ func (d *routerDialer) ask(ctx context.Context, via *router.Context, spec method
 		return nil, err
 	}
 	return &child{c: d.r.Context(id), via: via}, nil
+}
+
+// connectThere is one attempt. The agent keeps the time itself; one that does not is not waited for much longer.
+func connectThere(ctx context.Context, via *router.Context, req *session.ConnectRequest, spec methods.Spec) (*session.Connected, error) {
+	limit := methods.ConnectTimeout(spec)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit+answerTime, &methods.TimeoutError{After: limit})
+	defer cancel()
+	return session.Connect(ctx, via, req)
 }
 
 // beneath believes an agent that id is its child only as far as the routes agree: a hostile one could name any. (node.claim refuses an id that is in use.)

@@ -231,6 +231,17 @@ func TestSilentAgentIsDisconnected(t *testing.T) {
 	}
 }
 
+func TestAgentThatNeverAnswersIsNotUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree, _ := testTree(t, nil)
+		start := time.Now()
+		_, err := tree.Connect(context.Background(), dest(t, "mute"))
+		if err == nil || err.Error() != "dial mute: not connected after 8s" || time.Since(start) != 8*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
 func TestAccounts(t *testing.T) {
 	tests := []struct{ dest, want string }{ // the context, or the error
 		{"a", "a"},

@@ -44,6 +44,7 @@ type Request struct {
 	SourceAddr string // of the client, "host:port"
 	DestHost   string // forwards and jumps
 	DestPort   int
+	Mode       string // of a jump, for the record: "terminate", "passthrough", "exit"
 	PTY        bool
 	Time       time.Time // zero = now
 	Conn       string    // connection id, for the audit log

@@ -29,6 +29,7 @@ type Record struct {
 	Time      time.Time `json:"time"`
 	Event     Event     `json:"event"`
 	Conn      string    `json:"conn,omitempty"`
+	User      string    `json:"user,omitempty"` // of a login: the user name as typed
 	Principal string    `json:"principal,omitempty"`
 	Key       string    `json:"key,omitempty"` // fingerprint
 	Action    Action    `json:"action,omitempty"`
@@ -38,6 +39,7 @@ type Record struct {
 	Source    string    `json:"source,omitempty"` // host:port of the client
 	DestHost  string    `json:"dest_host,omitempty"`
 	DestPort  int       `json:"dest_port,omitempty"`
+	Mode      string    `json:"mode,omitempty"` // of a jump: "terminate", "passthrough", "exit", "deny"
 	Allow     bool      `json:"allow"`
 	Reason    string    `json:"reason,omitempty"`
 	Rules     []string  `json:"rules,omitempty"`
@@ -68,8 +70,8 @@ func (r *Record) bounded() {
 		sum := sha256.Sum256([]byte(r.Command))
 		r.CommandSHA256 = hex.EncodeToString(sum[:])
 	}
-	for _, s := range []*string{&r.Conn, &r.Principal, &r.Key, &r.Target, &r.Account, &r.Command, &r.Source,
-		&r.DestHost, &r.Reason, &r.Signal} {
+	for _, s := range []*string{&r.Conn, &r.User, &r.Principal, &r.Key, &r.Target, &r.Account, &r.Command, &r.Source,
+		&r.DestHost, &r.Mode, &r.Reason, &r.Signal} {
 		*s = clip(*s)
 	}
 	if len(r.Rules) > 64 {
@@ -94,7 +96,7 @@ func decisionRecord(req Request, dec Decision) Record {
 		Time: req.Time, Event: eventOf(req.Action), Conn: req.Conn,
 		Principal: req.Subject.Principal, Key: req.Subject.KeyID,
 		Action: req.Action, Target: req.Target, Account: req.Account, Command: req.Command,
-		Source: req.SourceAddr, DestHost: req.DestHost, DestPort: req.DestPort,
+		Source: req.SourceAddr, DestHost: req.DestHost, DestPort: req.DestPort, Mode: req.Mode,
 		Allow: dec.Allow, Reason: dec.Reason, Rules: dec.Rules,
 	}
 }

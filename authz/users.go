@@ -201,10 +201,9 @@ func (d *Directory) Replace(users *Users) { d.users.Store(users) }
 // Users is the set in force.
 func (d *Directory) Users() *Users { return d.users.Load() }
 
-// Subjects are the subjects that possession of key proves to a client at remote, now; none when it proves nothing.
-func (d *Directory) Subjects(key ssh.PublicKey, remote net.Addr) []Subject {
-	subjects, _ := d.Users().Lookup(key, addrOf(remote), time.Now())
-	return subjects
+// Subjects are the subjects that possession of key proves to a client at remote, now. When it proves nothing the error says why, for the log.
+func (d *Directory) Subjects(key ssh.PublicKey, remote net.Addr) ([]Subject, error) {
+	return d.Users().Lookup(key, addrOf(remote), time.Now())
 }
 
 // addrOf is the zero Addr for anything but IP; keys that are bound to addresses then do not serve.

@@ -34,6 +34,16 @@ func Dial(ctx context.Context, req Request) (*Conn, error) {
 	return conn, err
 }
 
+// ConnectTimeout is how long connecting by spec may take: its connect_timeout, or the default.
+func ConnectTimeout(spec Spec) time.Duration {
+	if m, ok := Lookup(spec.Method); ok {
+		if v, err := m.values(spec.Params); err == nil {
+			return v.duration("connect_timeout")
+		}
+	}
+	return DefaultTimeout
+}
+
 // staleImage says that a cached image was trusted and did not come up.
 func staleImage(err error) bool {
 	var stage *bootstrap.StageError

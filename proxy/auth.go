@@ -14,8 +14,8 @@ import (
 // Authenticator says who a key belongs to. It is safe for concurrent use.
 type Authenticator interface {
 	// Subjects are the subjects that possession of key proves to a client at remote, each with its KeyID; none when it proves
-	// nothing. The key may be a *ssh.Certificate, whose checking is then the Authenticator's whole.
-	Subjects(key gossh.PublicKey, remote net.Addr) []authz.Subject
+	// nothing, and then an error that says why, for the log. The key may be a *ssh.Certificate, whose checking is then the Authenticator's whole.
+	Subjects(key gossh.PublicKey, remote net.Addr) ([]authz.Subject, error)
 	// LoginNames are the user names, beside its own, by which a principal means itself (login_names).
 	LoginNames(principal string) []string
 }
@@ -41,8 +41,10 @@ func identify(auth Authenticator, user string, key gossh.PublicKey, remote net.A
 	if err != nil {
 		return nil, err
 	}
-	subjects := auth.Subjects(key, remote)
+	subjects, err := auth.Subjects(key, remote)
 	switch {
+	case err != nil:
+		return nil, err
 	case len(subjects) == 0:
 		return nil, errUnknownKey
 	case l.Principal != "":

@@ -112,9 +112,19 @@ func (i impostor) Sign(r io.Reader, data []byte) (*gossh.Signature, error) {
 
 func TestRefusedLoginIsAudited(t *testing.T) {
 	g := startGateway(t, func(_ *Config, g *gateway) { g.auth.keys = nil })
-	run(t, g.ssh("web1@gw", "true"))
-	if ev := g.audit.await(t, EventLoginFailed); len(ev) != 1 || ev[0].User != "web1" || ev[0].Reason != errUnknownKey.Error() {
-		t.Errorf("got %+v", ev)
+	first, second := g.key.PublicKey(), g.writeKey("second").PublicKey()
+	run(t, g.ssh("-i", filepath.Join(g.dir, "second"), "root@web1@gw", "true"))
+	ev := g.audit.await(t, EventLoginFailed)
+	if len(ev) != 1 || ev[0].User != "root@web1" || ev[0].Subject.Principal != "" {
+		t.Fatalf("got %+v", ev)
+	}
+	for _, key := range []gossh.PublicKey{first, second} {
+		if want := gossh.FingerprintSHA256(key) + ": nobody's key"; !strings.Contains(ev[0].Reason, want) {
+			t.Errorf("reason %q lacks %q", ev[0].Reason, want)
+		}
+	}
+	if id := ev[0].Subject.KeyID; id != gossh.FingerprintSHA256(first) && id != gossh.FingerprintSHA256(second) {
+		t.Errorf("key %q", id)
 	}
 }
 

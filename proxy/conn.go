@@ -91,7 +91,7 @@ func (c *conn) offered(key gossh.PublicKey) (ok bool) {
 	defer func() { ok = !c.recovered(recover(), "authenticate") && ok }()
 	_, err := identify(c.srv.cfg.Auth, c.meta.User(), key, c.transport.RemoteAddr())
 	if err != nil {
-		c.refused.add(c.meta.User(), err)
+		c.refused.add(c.meta.User(), key, err)
 	}
 	return err == nil
 }
@@ -105,7 +105,7 @@ func (c *conn) verified(meta gossh.ConnMetadata, key gossh.PublicKey, _ *gossh.P
 	}()
 	id, err := identify(c.srv.cfg.Auth, meta.User(), key, meta.RemoteAddr())
 	if err != nil {
-		c.refused.add(meta.User(), err)
+		c.refused.add(meta.User(), key, err)
 		return nil, err
 	}
 	c.admit()
@@ -122,25 +122,6 @@ func (c *conn) admit() {
 		c.transport.admitted()
 		c.srv.startups.leave()
 	})
-}
-
-// refusals remembers why a login did not come about. Clients offer one key after the other: only the outcome is worth an event.
-type refusals struct {
-	mu   sync.Mutex
-	user string
-	err  error
-}
-
-func (r *refusals) add(user string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.user, r.err = user, err
-}
-
-func (r *refusals) last() (user string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.user, r.err
 }
 
 // establish is called with the finished handshake before anything is served; false ends the connection.
@@ -183,9 +164,9 @@ func (c *conn) end() {
 		c.audit(Event{Kind: EventLogout, Elapsed: time.Since(c.started)})
 		return
 	}
-	if user, err := c.refused.last(); err != nil {
-		c.log.Warn("login refused", "user", session.OneLine(user), "err", session.OneLine(err.Error()))
-		c.audit(Event{Kind: EventLoginFailed, User: session.OneLine(user), Reason: session.OneLine(err.Error())})
+	if ev, ok := c.refused.event(); ok {
+		c.log.Warn("login refused", "user", ev.User, "key", ev.Subject.KeyID, "err", ev.Reason)
+		c.audit(ev)
 	}
 }
 
@@ -195,7 +176,7 @@ func (c *conn) close() { c.transport.Conn.Close() }
 // audit fills in what is known of the connection.
 func (c *conn) audit(ev Event) {
 	ev.Time, ev.Conn, ev.Source = time.Now(), c.id, c.transport.RemoteAddr().String()
-	if ev.Subject.Principal == "" {
+	if ev.Subject.KeyID == "" {
 		ev.Subject = c.subject()
 	}
 	c.srv.cfg.Auditor.Event(ev)

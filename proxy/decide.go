@@ -39,16 +39,17 @@ const (
 type Event struct {
 	Kind    EventKind
 	Time    time.Time
-	Conn    string // connection id; that of a virtual host's connection contains the outer one's
-	Source  string // the client's "host:port"
-	Subject authz.Subject
-	User    string // the user name as typed
+	Conn    string        // connection id; that of a virtual host's connection contains the outer one's
+	Source  string        // the client's "host:port"
+	Subject authz.Subject // of a login that failed: the key alone
+	User    string        // the user name as typed
 	Target  string
 	Account string
 	Action  authz.Action
 	Command string
 	Dest    string // "host:port" or path of a forward
-	Mode    string // of a -J: "terminate", "passthrough", "exit"
+	Mode    string // of a -J: "terminate", "passthrough", "exit", "deny"
+	Refused bool   // by policy, of a session's end: it never began
 	Status  uint32
 	Signal  string
 	In, Out int64 // bytes from and to the client

@@ -226,14 +226,17 @@ type fakeAuth struct {
 	names map[string][]string
 }
 
-func (a *fakeAuth) Subjects(key gossh.PublicKey, _ net.Addr) []authz.Subject {
+func (a *fakeAuth) Subjects(key gossh.PublicKey, _ net.Addr) ([]authz.Subject, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var subjects []authz.Subject
 	for _, p := range a.keys[string(key.Marshal())] {
 		subjects = append(subjects, authz.Subject{Principal: p, KeyID: gossh.FingerprintSHA256(key)})
 	}
-	return subjects
+	if len(subjects) == 0 {
+		return nil, errors.New("nobody's key")
+	}
+	return subjects, nil
 }
 
 func (a *fakeAuth) add(key gossh.PublicKey, principal string) {

@@ -28,28 +28,64 @@ type forward struct {
 	mode          string // of a jump
 }
 
-// serveDirectTCPIP serves -L, -D and -W into a target; and -J, on a connection that has none.
+// serveDirectTCPIP serves -L, -D, -W and -J. Where it leads is the first of these that applies:
+//
+//	on the connection of a virtual host        the address, dialled inside it
+//	the host is a target's name, the port 22   that target's virtual host (whatever the user name is: -J sends the local login name)
+//	the user name says a target                the address, dialled inside it
+//	the host is a target's name                127.0.0.1 and the port, dialled inside it
+//	the user name is a mistyped target         nowhere
+//	an exit leads to the host                  the address, dialled inside the exit
 func (c *conn) serveDirectTCPIP(nc gossh.NewChannel) {
 	d, err := parseDirectTCPIP(nc.ExtraData())
 	if err != nil {
 		c.reject(nc, gossh.ConnectionFailed, session.OneLine(err.Error()))
 		return
 	}
-	t, err := c.target()
-	if err != nil {
-		c.jump(nc, d)
-		return
+	own, noOwn := c.target()
+	named, noNamed := c.srv.cfg.Backend.Target(d.Host)
+	switch {
+	case c.host != nil:
+		c.serveForward(nc, tcpForward(c.host, c.account(), d.Host, d.Port))
+	case noNamed == nil && d.Port == sshPort:
+		c.jumpTo(nc, named, d)
+	case noOwn == nil:
+		c.serveForward(nc, tcpForward(own, c.account(), d.Host, d.Port))
+	case noNamed == nil:
+		c.serveForward(nc, tcpForward(named, "", "127.0.0.1", d.Port))
+	case strings.Contains(d.Host, "+"): // meant to be a target
+		c.reject(nc, gossh.ConnectionFailed, publicLine(noNamed, c.subject().Principal))
+	case c.meantTarget(d):
+		c.reject(nc, gossh.ConnectionFailed, publicLine(noOwn, c.subject().Principal))
+	default:
+		c.jumpOut(nc, d)
 	}
-	c.serveForward(nc, tcpForward(t, c.account(), d.Host, d.Port))
+}
+
+// meantTarget reports whether the user name, which is no target's, was meant to be one. A name of the principal's own was not; one with an
+// account or a hop was. Any other may be the login name that `ssh -J` sends of itself: its channels come from no socket, and OpenSSH says
+// so with port 65535 (others with 0). What comes from a socket is a -L or -D, which wants to be inside a target.
+func (c *conn) meantTarget(d directTCPIP) bool {
+	l := c.login()
+	principal := c.subject().Principal
+	for _, own := range append([]string{"", principal}, c.srv.cfg.Auth.LoginNames(principal)...) {
+		if l.Target == own && l.Account == "" || l.String() == own {
+			return false
+		}
+	}
+	const noSocket = 65535
+	return l.Account != "" || strings.Contains(l.Target, "+") || d.OriginPort > 0 && d.OriginPort < noSocket
 }
 
 // tcpForward is a dial inside t.
 func tcpForward(t *Target, account, host string, port uint32) forward {
 	return forward{
 		target: t, account: account, action: authz.ForwardLocal, network: "tcp",
-		addr: net.JoinHostPort(host, strconv.Itoa(int(port))), host: host, port: int(port),
+		addr: destination(host, int(port)), host: host, port: int(port),
 	}
 }
+
+func destination(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 // serveDirectUnix serves a forward to a unix socket inside the target.
 func (c *conn) serveDirectUnix(nc gossh.NewChannel) {
@@ -68,30 +104,19 @@ func (c *conn) serveDirectUnix(nc gossh.NewChannel) {
 	})
 }
 
-// jump serves a direct-tcpip on a connection without a target: to a target's name, or out of an exit.
-func (c *conn) jump(nc gossh.NewChannel, d directTCPIP) {
-	t, err := c.srv.cfg.Backend.Target(d.Host)
-	switch {
-	case err == nil && d.Port != sshPort:
-		c.serveForward(nc, tcpForward(t, "", "127.0.0.1", d.Port))
-	case err == nil:
-		c.jumpTo(nc, t, d)
-	case strings.Contains(d.Host, "+"): // meant to be a target
-		c.reject(nc, gossh.ConnectionFailed, publicLine(err, c.subject().Principal))
-	default:
-		c.jumpOut(nc, d)
-	}
-}
-
 // jumpTo serves `ssh -J gateway target`.
 func (c *conn) jumpTo(nc gossh.NewChannel, t *Target, d directTCPIP) {
 	switch t.Jump {
 	case JumpPassthrough:
-		c.serveForward(nc, forward{target: t, action: authz.Jump, host: d.Host, port: sshPort, mode: string(JumpPassthrough)})
+		c.serveForward(nc, forward{
+			target: t, action: authz.Jump, addr: destination(d.Host, sshPort), host: d.Host, port: sshPort, mode: string(JumpPassthrough),
+		})
 	case JumpDeny:
-		c.reject(nc, gossh.Prohibited, session.OneLine("no jump to "+t.Name))
+		text := session.OneLine("no jump to " + t.Name)
+		c.audit(Event{Kind: EventRefused, Target: t.Name, Action: authz.Jump, Mode: string(JumpDeny), Dest: destination(d.Host, sshPort), Reason: text})
+		_ = nc.Reject(gossh.Prohibited, text) // an error ends the connection anyway
 	default:
-		if err := c.ask(t, authz.Request{Action: authz.Jump, DestHost: d.Host, DestPort: sshPort}); err != nil {
+		if err := c.ask(t, authz.Request{Action: authz.Jump, DestHost: d.Host, DestPort: sshPort, Mode: string(JumpTerminate)}); err != nil {
 			_ = nc.Reject(gossh.Prohibited, err.Error())
 			return
 		}
@@ -145,7 +170,7 @@ func (c *conn) serveForward(nc gossh.NewChannel, f forward) {
 
 // dial makes the connection, if policy allows it. release is called when the stream is closed.
 func (c *conn) dial(ctx context.Context, f forward) (stream Stream, release func(), err error) {
-	req := authz.Request{Action: f.action, DestHost: f.host, DestPort: f.port}
+	req := authz.Request{Action: f.action, DestHost: f.host, DestPort: f.port, Mode: f.mode}
 	if f.network == "" {
 		if err := c.ask(f.target, req); err != nil {
 			return nil, nil, err

@@ -146,11 +146,78 @@ func TestJump(t *testing.T) {
 	}
 	var modes []string
 	for _, ev := range g.audit.find(EventForwardStart) {
-		modes = append(modes, ev.Mode)
+		modes = append(modes, ev.Mode+" "+ev.Dest)
 	}
-	if got := strings.Join(modes, " "); got != "passthrough exit" {
-		t.Errorf("audited modes %q", got)
+	if got, want := strings.Join(modes, ", "), "passthrough pass:22, exit "+real.Addr().String(); got != want {
+		t.Errorf("audited modes %q, want %q", got, want)
 	}
+	if ev := g.audit.find(EventRefused); len(ev) == 0 || ev[0].Mode != "deny" || ev[0].Target != "shut" || ev[0].Dest != "shut:22" {
+		t.Errorf("audited refusals %+v", ev)
+	}
+	run(t, g.ssh("-J", "gw", "alice@web1", "true"))
+	modes = nil
+	for _, r := range g.policy.asked {
+		if r.Action == authz.Jump {
+			modes = append(modes, r.Mode)
+		}
+	}
+	if got := strings.Join(modes, " "); got != "passthrough exit terminate" {
+		t.Errorf("decided modes %q", got)
+	}
+}
+
+// A target's name on port 22 is its virtual host even where the local login name, which -J sends, is a target's too.
+func TestJumpWithATargetsNameAsTheOuterUser(t *testing.T) {
+	g := startGateway(t)
+	for _, outer := range []string{"local", "deploy@local", "web1", "nosuch", "nobody@nosuch"} {
+		if got := run(t, g.ssh("-J", outer+"@gw", "alice@web1", "echo in")); got != (result{"in\n", "", 0}) {
+			t.Errorf("%s: got %+v", outer, got)
+		}
+	}
+	if got := run(t, g.ssh("-J", "local@gw,alice@web1", "alice@web1", "true")); got.status == 0 {
+		t.Error("web1 as seen from inside web1 is the gateway's")
+	}
+}
+
+// A target that does not exist is said not to; what was meant to be inside it is not dialled from somewhere else.
+func TestMistypedTargetIsNoJump(t *testing.T) {
+	l := serve(t, "tcp", "127.0.0.1:0", func(nc halfConn) { io.WriteString(nc, "banner") })
+	g := startGateway(t, func(_ *Config, g *gateway) { g.backend.exits["127.0.0.1"] = g.backend.targets["web1"] })
+	for user, name := range map[string]string{
+		"web1-typo": "web1-typo", "web1-typo+docker.app": "web1-typo+docker.app", "deploy@web1-typo": "web1-typo", "alice=web1-typo": "web1-typo",
+	} {
+		_, err := dialFrom(g.client(user), l.Addr().String(), 40000)
+		if want := fmt.Sprintf("ssh: rejected: connect failed (\"no target \\\"%s\\\"\")", name); err == nil || err.Error() != want {
+			t.Errorf("-L %s: got %v, want %s", user, err, want)
+		}
+	}
+	for _, user := range []string{"deploy@web1-typo", "web1-typo+docker.app"} {
+		got := run(t, g.ssh("-o", "LogLevel=INFO", "-W", l.Addr().String(), user+"@gw"))
+		if got.status == 0 || !strings.Contains(got.stderr, "connect failed: no target \"web1-typo") {
+			t.Errorf("-W %s: got %+v", user, got)
+		}
+	}
+	for user, port := range map[string]uint32{"alice": 40000, "al": 40000, "anybody": 65535, "carl": 0} { // -L of the principal, -J of whomever
+		ch, err := dialFrom(g.client(user), l.Addr().String(), port)
+		if err != nil {
+			t.Errorf("%s: %v", user, err)
+			continue
+		}
+		if got, _ := io.ReadAll(ch); string(got) != "banner" {
+			t.Errorf("%s: got %q", user, got)
+		}
+	}
+}
+
+// dialFrom opens a direct-tcpip that says where it comes from.
+func dialFrom(c *gossh.Client, addr string, port uint32) (gossh.Channel, error) {
+	host, p, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(p)
+	ch, reqs, err := c.OpenChannel(chanDirectTCPIP, gossh.Marshal(directTCPIP{host, uint32(n), "127.0.0.1", port}))
+	if err == nil {
+		go gossh.DiscardRequests(reqs)
+	}
+	return ch, err
 }
 
 // With the CA's line no question is asked, and the virtual host's key is nothing that the client has to remember.

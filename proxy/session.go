@@ -164,6 +164,7 @@ func (s *sessionChannel) run() {
 		s.say(publicLine(err, s.c.subject().Principal))
 		exit = session.Exit{Status: exitNever}
 		s.event.Reason = session.OneLine(err.Error())
+		s.event.Refused = errors.As(err, new(*refusal))
 	}
 	s.event.Status, s.event.Signal = exit.Status, exit.Signal
 	s.event.In, s.event.Out, s.event.Elapsed = s.in.Load(), s.out.Load(), time.Since(begun)

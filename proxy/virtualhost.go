@@ -128,7 +128,11 @@ func (c *conn) innerConfig(outer *conn, name string) (*gossh.ServerConfig, error
 
 // samePrincipal refuses a key that does not prove the outer connection's principal.
 func (c *conn) samePrincipal(outer *conn, key gossh.PublicKey) error {
-	for _, s := range c.srv.cfg.Auth.Subjects(key, c.transport.RemoteAddr()) {
+	subjects, err := c.srv.cfg.Auth.Subjects(key, c.transport.RemoteAddr())
+	if err != nil {
+		return err
+	}
+	for _, s := range subjects {
 		if s.Principal == outer.subject().Principal {
 			return nil
 		}

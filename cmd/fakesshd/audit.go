@@ -29,9 +29,9 @@ func (a auditEvents) Event(e proxy.Event) {
 // auditRecord translates an event; a start is on record already, as the decision that allowed it.
 func auditRecord(e proxy.Event) (authz.Record, bool) {
 	rec := authz.Record{
-		Time: e.Time, Conn: e.Conn, Source: e.Source, Principal: e.Subject.Principal, Key: e.Subject.KeyID,
-		Action: e.Action, Target: e.Target, Account: e.Account, Command: e.Command, Reason: e.Reason,
-		Millis: e.Elapsed.Milliseconds(), BytesIn: e.In, BytesOut: e.Out, Allow: true,
+		Time: e.Time, Conn: e.Conn, Source: e.Source, User: e.User, Principal: e.Subject.Principal, Key: e.Subject.KeyID,
+		Action: e.Action, Target: e.Target, Account: e.Account, Command: e.Command, Mode: e.Mode, Reason: e.Reason,
+		Millis: e.Elapsed.Milliseconds(), BytesIn: e.In, BytesOut: e.Out, Allow: !e.Refused,
 	}
 	if host, port, err := net.SplitHostPort(e.Dest); err == nil {
 		rec.DestHost = host
@@ -54,6 +54,9 @@ func auditRecord(e proxy.Event) (authz.Record, bool) {
 		rec.Event = authz.EventEnd
 	case proxy.EventRefused:
 		rec.Event, rec.Allow = authz.EventChannel, false
+		if e.Action == authz.Jump {
+			rec.Event = authz.EventForward
+		}
 	default:
 		return authz.Record{}, false
 	}

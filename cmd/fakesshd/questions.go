@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,14 +21,14 @@ func (d *daemon) authorize(_ context.Context, a *fakessh.Access) error {
 	if err != nil {
 		return err
 	}
-	reqs, err := d.questions(a)
+	questions, err := d.questions(a)
 	if err != nil {
 		return err
 	}
-	for _, req := range reqs {
-		req.Subject = subject
-		req.SourceAddr = "unix:" + strconv.Itoa(a.Peer.PID)
-		if dec := d.decider.Decide(req); !dec.Allow {
+	for _, q := range questions {
+		q.req.Subject = subject
+		q.req.SourceAddr = "unix:" + strconv.Itoa(a.Peer.PID)
+		if dec := q.decide(q.req); !dec.Allow {
 			return errors.New(dec.Public)
 		}
 	}
@@ -53,32 +54,42 @@ func (d *daemon) peer(p fakessh.Peer) (authz.Subject, error) {
 	return subject, nil
 }
 
-// questions are what policy is asked about an access: hops before anything is connected, the rest with the account that is known then.
-func (d *daemon) questions(a *fakessh.Access) ([]authz.Request, error) {
+// question is a request and how it is answered.
+type question struct {
+	decide func(authz.Request) authz.Decision
+	req    authz.Request
+}
+
+// questions are what policy is asked about an access. Before anything is connected: hops, and whether the rest could be permitted at all; the
+// rest when the target has said who one is there.
+func (d *daemon) questions(a *fakessh.Access) ([]question, error) {
 	if a.Invocation.Op == opTree {
-		return []authz.Request{{Action: authz.ShowTree}}, nil
+		return []question{{d.decider.Decide, authz.Request{Action: authz.ShowTree}}}, nil
 	}
 	asked, err := invocationQuestions(a.Invocation)
 	if err != nil {
 		return nil, err
 	}
-	base := authz.Request{Target: a.Dest.Target.String(), Account: a.Dest.Account}
-	if plan, err := d.tree.Plan(a.Dest.Target); err == nil {
-		base.Groups, base.Hops = plan.Groups, plan.Hops
+	plan, err := d.tree.Plan(a.Dest.Target)
+	if err != nil {
+		return nil, err
 	}
-	if a.Lease == nil {
-		if len(base.Hops) == 0 {
-			return nil, nil
-		}
-		base.Action = authz.Hop
-		return []authz.Request{base}, nil
+	var list []question
+	decide, account := d.decider.Possible, cmp.Or(a.Dest.Account, plan.Account)
+	if a.Lease != nil {
+		decide, account = d.decider.Decide, a.Lease.Account()
+	} else if len(plan.Hops) > 0 {
+		list = append(list, question{d.decider.Decide, authz.Request{Action: authz.Hop, Account: a.Dest.Account}})
 	}
-	base.Account = a.Lease.Account()
-	for i := range asked {
-		q := &asked[i]
-		q.Target, q.Account, q.Groups, q.Hops = base.Target, base.Account, base.Groups, base.Hops
+	for _, req := range asked {
+		req.Account = account
+		list = append(list, question{decide, req})
 	}
-	return asked, nil
+	for i := range list {
+		req := &list[i].req
+		req.Target, req.Groups, req.Hops = plan.Target.String(), plan.Groups, plan.Hops
+	}
+	return list, nil
 }
 
 // invocationQuestions says which actions an invocation is: exactly what will run or be dialled, without the place.

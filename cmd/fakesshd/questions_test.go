@@ -113,3 +113,33 @@ func TestHoldIsAskedAsForward(t *testing.T) {
 		t.Errorf("on record: %q", got)
 	}
 }
+
+// For those who could do nothing there as any account nothing is connected; whom only the account keeps out is told so when it is known.
+func TestNothingIsConnectedInVain(t *testing.T) {
+	g := startGateway(t, `targets: {shut: {method: local, groups: [shut]}}`, `
+permit (principal, action == Action::"exec", resource) when { context.account == "nobody-at-all" };
+forbid (principal, action, resource in TargetGroup::"shut");
+`)
+	id := &session.Spec{Kind: session.Exec, Command: "id -u"}
+	for _, inv := range []session.Invocation{
+		{Op: session.OpSession, Host: "shut", Spec: id},
+		{Op: session.OpSession, Host: "local", Spec: &session.Spec{Kind: session.Shell}},
+		{Op: session.OpSession, Host: "local", Account: "root", Spec: id},
+		{Op: session.OpDial, Host: "local", Network: "tcp", Address: "127.0.0.1:1"},
+		{Op: session.OpHold, Host: "local"},
+		{Op: session.OpRun, From: "local", Args: []string{"id"}},
+	} {
+		if a := g.ask(t, &inv); a != (answer{err: "access denied"}) {
+			t.Errorf("%+v: %+v", inv, a)
+		}
+		if n := len(g.tree.Nodes()); n != 0 {
+			t.Fatalf("%+v: %d contexts", inv, n)
+		}
+	}
+	if a := g.ask(t, &session.Invocation{Op: session.OpSession, Host: "local", Account: "#0", Spec: id}); !strings.Contains(a.err, "no name of an account") {
+		t.Errorf("#0: %+v", a)
+	}
+	if a := g.ask(t, &session.Invocation{Op: session.OpSession, Host: "local", Spec: id}); a != (answer{err: "access denied"}) || len(g.tree.Nodes()) != 1 {
+		t.Errorf("the real account: %+v, %d contexts", a, len(g.tree.Nodes()))
+	}
+}
