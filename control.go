@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -482,25 +480,3 @@ func ParseDest(s string) (Dest, error) {
 	d.Target, err = ParseTarget(s)
 	return d, err
 }
-
-// DefaultControlSocket is where a daemon listens unless it is told otherwise: $XDG_RUNTIME_DIR/fakesshd/control.sock, else
-// /run/fakesshd/control.sock for root, else control.sock in the state directory.
-func DefaultControlSocket() string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "fakesshd", "control.sock")
-	}
-	if os.Geteuid() == 0 {
-		return systemControlSocket
-	}
-	state := os.Getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(state) {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return systemControlSocket
-		}
-		state = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(state, "fakesshd", "control.sock")
-}
-
-const systemControlSocket = "/run/fakesshd/control.sock"

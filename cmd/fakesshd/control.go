@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -94,17 +93,24 @@ func (d *daemon) showTree(_ context.Context, r *fakessh.ControlRequest) error {
 
 // askTree asks the running gateway.
 func askTree(ctx context.Context, cfg *config) ([]fakessh.Node, error) {
-	var text []byte
-	var mu sync.Mutex
-	err := fakessh.AskControl(ctx, cfg.ControlSocket, opTree, nil, func(piece []byte) error {
-		mu.Lock()
-		defer mu.Unlock()
-		text = append(text, piece...)
-		return nil
-	})
+	text, err := askGateway(ctx, cfg.Sockets, opTree)
 	if err != nil {
 		return nil, fmt.Errorf("tree: no answer from a gateway: %w", err)
 	}
 	var nodes []fakessh.Node
 	return nodes, json.Unmarshal(text, &nodes)
+}
+
+// askGateway asks the first gateway that listens on one of sockets for an operation.
+func askGateway(ctx context.Context, sockets []string, op string) (text []byte, err error) {
+	for _, path := range sockets {
+		err = fakessh.AskControl(ctx, path, op, nil, func(piece []byte) error {
+			text = append(text, piece...)
+			return nil
+		})
+		if nobody := new(net.OpError); !errors.As(err, &nobody) || nobody.Op != "dial" {
+			break
+		}
+	}
+	return text, err
 }

@@ -23,7 +23,7 @@ func knownHostsCommand(opt *options, std stdio) *cobra.Command {
 inventory and for names with hops (*+*). The key of a gateway that listens on every address is printed for this machine's name and its
 names for itself: take out what you do not connect to. For names that also exist as real hosts the line is needed: without it the client
 would compare the gateway's certificate with the real host's key.`,
-		Args: positional(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := loadConfig(opt.config)
 			if err != nil {
