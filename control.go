@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -27,13 +25,19 @@ var errShuttingDown = errors.New("fakesshd: shutting down")
 // Its fields are set before Serve.
 type ControlServer struct {
 	Tree *Tree
+	// Admit says whether a process may ask for anything at all, before a byte of it is read. nil with an Authorize admits everybody;
+	// without one, the process's own user and root.
+	Admit func(p Peer) error
 	// Authorize decides about everything that is asked for. What has a Dest is asked about twice: before that is connected,
-	// with Lease nil, and then with the lease that will be used, which knows the account. nil admits the process's own user alone.
+	// with Lease nil, and then with the lease that will be used, which knows the account. nil permits everything to whom Admit admits.
 	Authorize func(ctx context.Context, a *Access) error
 	// Ops are operations beside sessions and dials, by name.
 	Ops    map[string]ControlOp
 	Env    *authz.EnvList // variables that sessions may set; nil = authz.DefaultEnvList
 	Logger *slog.Logger   // nil discards
+
+	MaxConns     int // connections at once; 0 = 4096
+	MaxPeerConns int // those of one uid; 0 = 1024
 
 	// fixed is where every host name leads, whatever a request says.
 	fixed *Dest
@@ -43,6 +47,9 @@ type ControlServer struct {
 	mu        sync.Mutex
 	closed    bool
 	listeners map[*net.UnixListener]struct{}
+	accepting context.Context // of Serve; made by track
+	accepted  context.CancelFunc
+	peers     map[int]*peerConns // by uid
 	conns     map[*session.InvokeConn]context.CancelCauseFunc
 	wg        sync.WaitGroup // one per connection
 }
@@ -73,25 +80,26 @@ type ControlRequest struct {
 // Reply sends a piece of the result, at most session.MaxReply bytes.
 func (r *ControlRequest) Reply(data []byte) error { return r.conn.Send(session.InvokeReply, data) }
 
-// Serve accepts connections on ln, which it closes, until Close or Shutdown; then it returns ErrControlClosed.
+// Serve accepts connections on ln, which it closes, until Close or Shutdown; then it returns ErrControlClosed. Nothing that those who
+// connect can do makes it return.
 func (s *ControlServer) Serve(ln *net.UnixListener) error {
 	defer ln.Close()
 	if !s.track(ln) {
 		return ErrControlClosed
 	}
 	for {
-		c, err := ln.AcceptUnix()
+		conn, err := session.AcceptInvoke(s.accepting, ln, func(err error) { s.log().Warn("control socket: accept", "err", err) })
 		if err != nil {
 			if s.isClosed() {
 				return ErrControlClosed
 			}
 			return err
 		}
-		conn := session.NewInvokeConn(c)
-		ctx, ok := s.begin(conn)
-		if !ok {
+		ctx, err := s.begin(conn)
+		if err != nil {
+			_ = conn.SendError(err)
 			conn.Close()
-			return ErrControlClosed
+			continue
 		}
 		go func() { // ends with the connection, or by its context; Close waits for it
 			defer s.end(conn)
@@ -108,6 +116,7 @@ func (s *ControlServer) track(ln *net.UnixListener) bool {
 	}
 	if s.listeners == nil {
 		s.listeners = map[*net.UnixListener]struct{}{}
+		s.accepting, s.accepted = context.WithCancel(context.Background())
 	}
 	s.listeners[ln] = struct{}{}
 	return true
@@ -119,11 +128,15 @@ func (s *ControlServer) isClosed() bool {
 	return s.closed
 }
 
-func (s *ControlServer) begin(conn *session.InvokeConn) (context.Context, bool) {
+// begin counts a connection that has been accepted.
+func (s *ControlServer) begin(conn *session.InvokeConn) (context.Context, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil, false
+	switch {
+	case s.closed:
+		return nil, errShuttingDown
+	case len(s.conns) >= orMany(s.MaxConns, defaultMaxConns):
+		return nil, errManyConns
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	if s.conns == nil {
@@ -131,7 +144,7 @@ func (s *ControlServer) begin(conn *session.InvokeConn) (context.Context, bool) 
 	}
 	s.conns[conn] = cancel
 	s.wg.Add(1)
-	return ctx, true
+	return ctx, nil
 }
 
 func (s *ControlServer) end(conn *session.InvokeConn) {
@@ -172,6 +185,9 @@ func (s *ControlServer) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	if s.accepted != nil {
+		s.accepted()
+	}
 	for ln := range s.listeners {
 		ln.Close()
 	}
@@ -206,7 +222,13 @@ func (s *ControlServer) serve(ctx context.Context, conn *session.InvokeConn) {
 		return
 	}
 	log := s.log().With("uid", peer.UID, "pid", peer.PID)
-	inv, files, err := conn.Request()
+	if err := s.admit(peer); err != nil {
+		log.Debug("control connection refused", "err", err)
+		_ = conn.SendError(err)
+		return
+	}
+	defer s.leave(peer)
+	inv, files, err := s.request(ctx, conn, peer)
 	defer session.CloseDescriptors(files)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -291,13 +313,10 @@ func (s *ControlServer) operate(ctx context.Context, conn *session.InvokeConn, r
 	return conn.Send(session.InvokeDone, nil)
 }
 
-// authorize asks the hook; without one, only the own user may.
+// authorize asks the hook; without one, whoever was admitted may.
 func (s *ControlServer) authorize(ctx context.Context, a *Access) error {
 	if s.Authorize != nil {
 		return s.Authorize(ctx, a)
-	}
-	if a.Peer.UID != os.Geteuid() && a.Peer.UID != 0 {
-		return errors.New("refused: this socket belongs to another user")
 	}
 	return nil
 }
@@ -425,7 +444,7 @@ func AskControl(ctx context.Context, path, op string, args []string, each func(d
 				return err
 			}
 		case session.InvokeError:
-			return errors.New(string(m.Data))
+			return m.Err()
 		case session.InvokeDone:
 			return nil
 		}
@@ -435,6 +454,10 @@ func AskControl(ctx context.Context, path, op string, args []string, each func(d
 func controlError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	var refused *session.RefusedError
+	if errors.As(err, &refused) {
+		return err
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
@@ -457,25 +480,3 @@ func ParseDest(s string) (Dest, error) {
 	d.Target, err = ParseTarget(s)
 	return d, err
 }
-
-// DefaultControlSocket is where a daemon listens unless it is told otherwise: $XDG_RUNTIME_DIR/fakesshd/control.sock, else
-// /run/fakesshd/control.sock for root, else control.sock in the state directory.
-func DefaultControlSocket() string {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "fakesshd", "control.sock")
-	}
-	if os.Geteuid() == 0 {
-		return systemControlSocket
-	}
-	state := os.Getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(state) {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return systemControlSocket
-		}
-		state = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(state, "fakesshd", "control.sock")
-}
-
-const systemControlSocket = "/run/fakesshd/control.sock"

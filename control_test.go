@@ -309,3 +309,97 @@ func TestShimsInTargetsSetNoStrangeVariables(t *testing.T) {
 		}
 	}
 }
+
+func TestStrangersAreTurnedAwayUnread(t *testing.T) {
+	path := daemon(t, &fakessh.ControlServer{
+		Admit:     func(p fakessh.Peer) error { return fmt.Errorf("uid %d is nobody", p.UID) },
+		Authorize: func(context.Context, *fakessh.Access) error { t.Error("asked"); return nil },
+	})
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	answer, err := io.ReadAll(c) // nothing is asked for
+	if want := fmt.Sprintf("uid %d is nobody", os.Geteuid()); err != nil || !strings.HasSuffix(string(answer), want) {
+		t.Errorf("%q, %v", answer, err)
+	}
+	err = fakessh.AskControl(t.Context(), path, "tree", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "is nobody") {
+		t.Errorf("asked all the same: %v", err)
+	}
+}
+
+func TestConnectionsAreCounted(t *testing.T) {
+	wait := func(ctx context.Context, r *fakessh.ControlRequest) error {
+		_ = r.Reply([]byte("here"))
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	for name, srv := range map[string]*fakessh.ControlServer{
+		"of one uid": {MaxPeerConns: 2}, "in total": {MaxConns: 2},
+	} {
+		srv.Ops = map[string]fakessh.ControlOp{"wait": wait}
+		path := daemon(t, srv)
+		ask := func() (cancel func(), here, ended chan error) {
+			ctx, cancel := context.WithCancel(t.Context())
+			here, ended = make(chan error, 1), make(chan error, 1)
+			go func() { // ends with ctx
+				ended <- fakessh.AskControl(ctx, path, "wait", nil, func([]byte) error { here <- nil; return nil })
+			}()
+			return cancel, here, ended
+		}
+		var ends []func()
+		for range 2 {
+			cancel, here, _ := ask()
+			ends = append(ends, cancel)
+			<-here
+		}
+		_, _, refused := ask()
+		if err := <-refused; err == nil || err.Error() != "too many connections at once" {
+			t.Errorf("%s: the third: %v", name, err)
+		}
+		ends[0]()
+		eventually(t, name+": room again", func() bool {
+			cancel, here, refused := ask()
+			defer cancel()
+			select {
+			case <-here:
+				return true
+			case <-refused:
+				return false
+			}
+		})
+		ends[1]()
+	}
+}
+
+// A client that takes no answers does not keep the gateway from stopping.
+func TestShutdownDoesNotWaitForTheDeaf(t *testing.T) {
+	flooding := make(chan struct{})
+	srv := &fakessh.ControlServer{Ops: map[string]fakessh.ControlOp{"flood": func(_ context.Context, r *fakessh.ControlRequest) error {
+		close(flooding)
+		for {
+			if err := r.Reply(make([]byte, session.MaxReply)); err != nil {
+				return err
+			}
+		}
+	}}}
+	conn, err := session.DialInvoke(daemon(t, srv))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Ask(&session.Invocation{Op: "flood"}); err != nil {
+		t.Fatal(err)
+	}
+	<-flooding
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	srv.Shutdown(ctx)
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+}

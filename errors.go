@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
 )
 
@@ -36,9 +37,9 @@ func (e *DialError) Unwrap() error { return e.Err }
 func causeText(err error) string {
 	var call *router.CallError
 	if errors.As(err, &call) && call.Text != "" {
-		return oneLine(call.Text)
+		return session.OneLine(call.Text)
 	}
-	return oneLine(err.Error())
+	return session.OneLine(err.Error())
 }
 
 // NoAccountError says that an account is not within reach: it is neither the target's own, nor is the agent root, nor has the target a `become` method.
@@ -73,23 +74,6 @@ var (
 	errIdle    = errors.New("idle")
 	errChanged = errors.New("configuration changed")
 )
-
-// oneLine makes a text that may come from a hostile place fit for one line of a terminal.
-func oneLine(s string) string {
-	const limit = 1000
-	out := make([]rune, 0, min(len(s), limit))
-	for _, r := range s {
-		if len(out) == limit {
-			out = append(out, '…')
-			break
-		}
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			r = ' '
-		}
-		out = append(out, r)
-	}
-	return string(out)
-}
 
 // LostError says that a context was lost while it was in use. Err is the router's *LostError, or the tree's reason for ending it:
 // *UnreachableError, ErrTreeClosed. It matches router.ErrLost.

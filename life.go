@@ -152,7 +152,7 @@ func (n *node) fail(ctx context.Context, err error) {
 // harmless makes what an agent says about itself fit for a terminal.
 func harmless(info session.Info) session.Info {
 	for _, s := range []*string{&info.OS, &info.Arch, &info.Hostname, &info.User, &info.Home, &info.Shell, &info.Version} {
-		*s = oneLine(*s)
+		*s = session.OneLine(*s)
 	}
 	return info
 }

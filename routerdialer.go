@@ -40,7 +40,7 @@ func newRouterDialer(images *bootstrap.Images, log *slog.Logger) *routerDialer {
 		Unidirectional: true, // a hostile target reaches neither its siblings nor our functions
 		Log:            routerLog(log),
 		ForwardedLog: func(from router.ContextID, logger string, _ router.Level, text string) {
-			log.Debug("agent says", "node", from, "logger", oneLine(logger), "text", oneLine(text))
+			log.Debug("agent says", "node", from, "logger", session.OneLine(logger), "text", session.OneLine(text))
 		},
 	})
 	return d
@@ -117,7 +117,7 @@ func toolLog(log *slog.Logger) func(line string) {
 			log.Warn("tool lines were left out", "count", skipped)
 		}
 		if ok {
-			log.Info("tool", "line", oneLine(line))
+			log.Info("tool", "line", session.OneLine(line))
 		}
 	}
 }

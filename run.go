@@ -51,7 +51,7 @@ func From(target string) RunOption { return func(c *runConfig) { c.from = target
 // ForwardSignals passes SIGTERM, SIGHUP, SIGINT and SIGQUIT on to the program while it runs, instead of what they do otherwise.
 func ForwardSignals() RunOption { return func(c *runConfig) { c.signals = true } }
 
-// ControlSocket says where Run looks for a daemon, instead of at DefaultControlSocket and the system's.
+// ControlSocket says where Run looks for a daemon, instead of at ControlSockets.
 func ControlSocket(paths ...string) RunOption { return func(c *runConfig) { c.sockets = paths } }
 
 // UseConfig says of what Run makes a tree when there is no daemon. Its Images are also where the shim comes from.
@@ -64,7 +64,7 @@ func newRunConfig(opts []RunOption) *runConfig {
 	c := &runConfig{
 		stdio:   [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
 		env:     os.Environ(),
-		sockets: []string{DefaultControlSocket(), systemControlSocket},
+		sockets: ControlSockets(),
 	}
 	for _, opt := range opts {
 		opt(c)

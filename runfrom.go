@@ -345,7 +345,7 @@ func (c *runConfig) await(conn *session.InvokeConn, program string, h *handedOve
 			started = true
 			continue
 		case m.Kind == session.InvokeError:
-			err = errors.New(string(m.Data))
+			err = m.Err()
 		case m.Kind == session.InvokeExit:
 			h.shown.Wait()
 			exit, err := session.ParseExit(m.Data)

@@ -416,11 +416,8 @@ func TestAgentCannotNameTheContextOfAnother(t *testing.T) {
 
 func TestErrorsAreOneHarmlessLine(t *testing.T) {
 	err := &DialError{"web1", "", &router.CallError{Type: "fakessh.EofError", Text: "bad\r\nthing \x1b[2J"}}
-	if got := err.Error(); got != "dial web1: bad  thing  [2J" {
+	if got := err.Error(); got != "dial web1: bad; thing ?[2J" {
 		t.Errorf("%q", got)
-	}
-	if got := oneLine(strings.Repeat("é", 5000)); len([]rune(got)) != 1001 {
-		t.Errorf("%d runes", len([]rune(got)))
 	}
 }
 

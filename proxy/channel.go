@@ -1,7 +1,11 @@
 package proxy
 
 import (
+	"strings"
+
 	gossh "golang.org/x/crypto/ssh"
+
+	"fakessh/bootstrap/agent/session"
 )
 
 // maxRefusals is how many refusals of channels may wait to be sent. A client that opens more without reading them is not one.
@@ -40,9 +44,13 @@ func (c *conn) dispatch(nc gossh.NewChannel) {
 	}
 }
 
-// reject refuses a channel for a reason that is not policy.
+// reject refuses a channel for a reason that is not policy. That a connection failed is told by the reason's number: clients put it into
+// words themselves.
 func (c *conn) reject(nc gossh.NewChannel, reason gossh.RejectionReason, text string) {
-	c.audit(Event{Kind: EventRefused, Reason: oneLine(nc.ChannelType()) + ": " + text})
+	if reason == gossh.ConnectionFailed {
+		text = strings.TrimPrefix(text, "connect failed: ")
+	}
+	c.audit(Event{Kind: EventRefused, Reason: session.OneLine(nc.ChannelType()) + ": " + text})
 	_ = nc.Reject(reason, text) // an error ends the connection anyway
 }
 

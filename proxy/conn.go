@@ -15,6 +15,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"fakessh/authz"
+	"fakessh/bootstrap/agent/session"
 )
 
 // conn is one SSH connection: of a client, or, with host set, of a client to a virtual host inside a client's connection.
@@ -249,7 +250,7 @@ func (c *conn) globalRequest(req *gossh.Request) (ok bool, reply []byte) {
 	case reqHostKeysProve:
 		proofs, err := c.proveHostKeys(req.Payload)
 		if err != nil {
-			c.log.Info("host keys not proven", "err", oneLine(err.Error()))
+			c.log.Info("host keys not proven", "err", session.OneLine(err.Error()))
 		}
 		return err == nil, proofs
 	}

@@ -3,12 +3,10 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"fakessh"
 	"fakessh/authz"
+	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
 )
 
@@ -28,11 +26,8 @@ func (r *refusal) Error() string {
 	if r.Public == "" {
 		return authz.PublicRefusal
 	}
-	return oneLine(r.Public)
+	return session.OneLine(r.Public)
 }
-
-// maxLine bounds what a client is told, bytes.
-const maxLine = 1024
 
 // publicLine is the text of err that a user sees: one line. Part of it may come from a hostile target, so nothing in
 // it can move a cursor.
@@ -45,27 +40,5 @@ func publicLine(err error, principal string) string {
 	if errors.As(err, &none) {
 		text = fmt.Sprintf("no account %q on %s for %s; try %s@%s", none.Account, none.Target, principal, none.Own, none.Target)
 	}
-	return oneLine(text)
-}
-
-// oneLine makes text fit for a terminal: printable, on one line, of bounded length.
-func oneLine(text string) string {
-	text = strings.TrimSpace(strings.ToValidUTF8(text, "?"))
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\r' || r == '\t':
-			return ' '
-		case !unicode.IsPrint(r):
-			return '?'
-		}
-		return r
-	}, text)
-	if len(text) <= maxLine {
-		return text
-	}
-	cut := maxLine
-	for !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "…"
+	return session.OneLine(text)
 }

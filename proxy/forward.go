@@ -11,6 +11,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"fakessh/authz"
+	"fakessh/bootstrap/agent/session"
 )
 
 // sshPort is the port of a target that its virtual host has.
@@ -38,7 +39,7 @@ type forward struct {
 func (c *conn) serveDirectTCPIP(nc gossh.NewChannel) {
 	d, err := parseDirectTCPIP(nc.ExtraData())
 	if err != nil {
-		c.reject(nc, gossh.ConnectionFailed, oneLine(err.Error()))
+		c.reject(nc, gossh.ConnectionFailed, session.OneLine(err.Error()))
 		return
 	}
 	own, noOwn := c.target()
@@ -90,7 +91,7 @@ func destination(host string, port int) string { return net.JoinHostPort(host, s
 func (c *conn) serveDirectUnix(nc gossh.NewChannel) {
 	path, err := parseDirectUnix(nc.ExtraData())
 	if err != nil {
-		c.reject(nc, gossh.ConnectionFailed, oneLine(err.Error()))
+		c.reject(nc, gossh.ConnectionFailed, session.OneLine(err.Error()))
 		return
 	}
 	t, err := c.target()
@@ -111,7 +112,7 @@ func (c *conn) jumpTo(nc gossh.NewChannel, t *Target, d directTCPIP) {
 			target: t, action: authz.Jump, addr: destination(d.Host, sshPort), host: d.Host, port: sshPort, mode: string(JumpPassthrough),
 		})
 	case JumpDeny:
-		text := oneLine("no jump to " + t.Name)
+		text := session.OneLine("no jump to " + t.Name)
 		c.audit(Event{Kind: EventRefused, Target: t.Name, Action: authz.Jump, Mode: string(JumpDeny), Dest: destination(d.Host, sshPort), Reason: text})
 		_ = nc.Reject(gossh.Prohibited, text) // an error ends the connection anyway
 	default:
@@ -127,7 +128,7 @@ func (c *conn) jumpTo(nc gossh.NewChannel, t *Target, d directTCPIP) {
 func (c *conn) jumpOut(nc gossh.NewChannel, d directTCPIP) {
 	t := c.srv.cfg.Backend.Exit(d.Host)
 	if t == nil {
-		c.reject(nc, gossh.Prohibited, oneLine("no target or exit for "+strconv.Quote(d.Host)))
+		c.reject(nc, gossh.Prohibited, session.OneLine("no target or exit for "+strconv.Quote(d.Host)))
 		return
 	}
 	f := tcpForward(t, "", d.Host, d.Port)

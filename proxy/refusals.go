@@ -8,6 +8,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"fakessh/authz"
+	"fakessh/bootstrap/agent/session"
 )
 
 // refusals remembers why a login did not come about. Clients offer one key after the other, and ask about each before they sign: only
@@ -37,6 +38,6 @@ func (r *refusals) event() (Event, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return Event{
-		Kind: EventLoginFailed, User: oneLine(r.user), Subject: authz.Subject{KeyID: r.key}, Reason: oneLine(strings.Join(r.reasons, "; ")),
+		Kind: EventLoginFailed, User: session.OneLine(r.user), Subject: authz.Subject{KeyID: r.key}, Reason: session.OneLine(strings.Join(r.reasons, "; ")),
 	}, len(r.reasons) > 0
 }

@@ -80,19 +80,3 @@ func FuzzPayloads(f *testing.F) {
 		parseBreak(payload)
 	})
 }
-
-func FuzzOneLine(f *testing.F) {
-	f.Add("dial web1: \x1b]0;owned\x07\r\n\u202egpj.exe\xff")
-	f.Add(strings.Repeat("ä", 600))
-	f.Fuzz(func(t *testing.T, s string) {
-		got := oneLine(s)
-		if len(got) > maxLine+len("…") {
-			t.Errorf("%d bytes", len(got))
-		}
-		for _, r := range got {
-			if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u202e' {
-				t.Errorf("%q is left in %q", r, got)
-			}
-		}
-	})
-}

@@ -163,7 +163,7 @@ func (s *sessionChannel) run() {
 	if err != nil {
 		s.say(publicLine(err, s.c.subject().Principal))
 		exit = session.Exit{Status: exitNever}
-		s.event.Reason = oneLine(err.Error())
+		s.event.Reason = session.OneLine(err.Error())
 		s.event.Refused = errors.As(err, new(*refusal))
 	}
 	s.event.Status, s.event.Signal = exit.Status, exit.Signal
@@ -265,13 +265,13 @@ type exitSignalMsg struct {
 
 // exitSignal names signals that the RFC does not know as section 6.10 wants local names: with a domain.
 func exitSignal(exit session.Exit) exitSignalMsg {
-	name := oneLine(exit.Signal)
+	name := session.OneLine(exit.Signal)
 	switch name {
 	case "ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM", "USR1", "USR2":
 	default:
 		name += "@fakesshd"
 	}
-	return exitSignalMsg{Name: name, Core: exit.Core, Message: oneLine(exit.Message), Language: "en"}
+	return exitSignalMsg{Name: name, Core: exit.Core, Message: session.OneLine(exit.Message), Language: "en"}
 }
 
 // say tells the user one line.

@@ -12,6 +12,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"fakessh"
+	"fakessh/bootstrap/agent/session"
 )
 
 // A virtual host is a target that has, for `ssh -J gateway target`, an SSH server of its own: this one, which speaks the inner
@@ -70,7 +71,7 @@ func (c *conn) serveInner(outer *conn, name string) error {
 		return errors.New("no identity")
 	}
 	c.sshConn = func() *gossh.ServerConn { return sc }
-	c.audit(Event{Kind: EventVirtualHost, User: oneLine(sc.User()), Target: c.host.Name, Mode: string(JumpTerminate)})
+	c.audit(Event{Kind: EventVirtualHost, User: session.OneLine(sc.User()), Target: c.host.Name, Mode: string(JumpTerminate)})
 	go func() { // ends with the inner connection
 		defer c.guard("global requests")
 		for req := range reqs {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 
 	"fakessh/bootstrap"
 	"fakessh/bootstrap/agent/session"
@@ -132,7 +131,7 @@ func dialError(err error) error {
 	if errors.As(err, &need) {
 		return &router.CallError{Type: session.TypeNeedImage, Text: string(need.Platform)}
 	}
-	return &router.CallError{Type: errorType(err), Text: oneLine(err.Error())}
+	return &router.CallError{Type: errorType(err), Text: session.OneLine(err.Error())}
 }
 
 func errorType(err error) string {
@@ -159,8 +158,4 @@ func errorType(err error) string {
 		return session.TypeStage
 	}
 	return session.TypeError
-}
-
-func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }

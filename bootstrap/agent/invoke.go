@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"fakessh/bootstrap/agent/session"
@@ -99,11 +98,10 @@ func (h *shims) close() {
 
 func (h *shims) accept() {
 	for {
-		c, err := h.ln.AcceptUnix()
+		conn, err := session.AcceptInvoke(h.ctx, h.ln, nil)
 		if err != nil {
 			return
 		}
-		conn := session.NewInvokeConn(c)
 		h.wg.Go(func() {
 			stop := context.AfterFunc(h.ctx, conn.Interrupt)
 			h.serve(conn)
@@ -213,7 +211,7 @@ func (h *shims) answered(data []byte) {
 		return
 	}
 	if inv := h.claim(id, true); inv != nil {
-		inv.failed <- errors.New(strings.TrimSpace(text))
+		inv.failed <- errors.New(session.OneLine(text))
 	}
 }
 

@@ -18,7 +18,7 @@ func (a *Agent) subsystem(spec *session.Spec, s *router.Stream) (func(), error) 
 	}
 	acct := a.account()
 	if text, ok := nologin(acct, nologinFile); ok {
-		return nil, errors.New(oneLine(text))
+		return nil, errors.New(session.OneLine(text))
 	}
 	switch path.Base(acct.Shell) {
 	case "nologin", "false":
@@ -52,7 +52,7 @@ func (a *Agent) serveSFTP(s *router.Stream, acct account, dir string) {
 	}
 	exit := session.Exit{}
 	if err != nil {
-		exit = session.Exit{Status: 255, Message: oneLine(err.Error())}
+		exit = session.Exit{Status: 255, Message: session.OneLine(err.Error())}
 	}
 	_ = s.SendControl(router.Control{Kind: session.ItemExit, Data: session.AppendExit(nil, exit)})
 	finish(s)

@@ -20,7 +20,7 @@ func checkCommand(opt *options, std stdio) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "read the configuration, the keys and the policy, and report every mistake",
-		Args:  positional(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := loadConfig(opt.config)
 			if err != nil {

@@ -16,7 +16,8 @@ type config struct {
 	File          string // "" = no file: the built-in configuration for the user who starts it
 	Listen        []string
 	StateDir      string
-	ControlSocket string
+	ControlSocket string   // where the daemon listens
+	Sockets       []string // where a daemon is looked for
 	Users         map[string]userConfig
 	Targets       map[string]fakessh.TargetConfig
 	Exits         map[string]string // host pattern → target name
@@ -113,24 +114,14 @@ func ownKeys(home string) ([]string, error) {
 	return keys, nil
 }
 
-// fillPaths sets the directories that the file leaves open.
+// fillPaths sets the places that the file leaves open.
 func (c *config) fillPaths() {
 	if c.StateDir == "" {
-		c.StateDir = filepath.Join(stateHome(), "fakesshd")
+		c.StateDir = fakessh.DefaultStateDir()
 	}
-	if c.ControlSocket == "" {
-		c.ControlSocket = fakessh.DefaultControlSocket()
+	if c.ControlSocket != "" {
+		c.Sockets = []string{c.ControlSocket}
+		return
 	}
-}
-
-// stateHome is $XDG_STATE_HOME, or its default.
-func stateHome() string {
-	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-		return dir
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return os.TempDir()
-	}
-	return filepath.Join(home, ".local", "state")
+	c.ControlSocket, c.Sockets = fakessh.DefaultControlSocket(), fakessh.ControlSockets()
 }

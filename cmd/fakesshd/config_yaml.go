@@ -31,7 +31,7 @@ func (e *configError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e
 // yamlFile decodes strictly: every key is known, every value has its kind, every error has its line.
 type yamlFile struct {
 	name  string
-	errs  []error
+	errs  []*configError
 	lines map[string]*yaml.Node // where targets, exits and listen stand, for what is seen later
 }
 
@@ -50,6 +50,15 @@ func syntaxError(file string, err error) error {
 		}
 	}
 	return fmt.Errorf("%s: %s", file, text)
+}
+
+// all is every mistake as one error.
+func (f *yamlFile) all() error {
+	errs := make([]error, len(f.errs))
+	for i, e := range f.errs {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
 }
 
 // parse fills c from the text of a file.
@@ -72,7 +81,7 @@ func (c *config) parse(name string, text []byte) error {
 		f.connections(c)
 	}
 	if len(f.errs) > 0 {
-		return errors.Join(f.errs...)
+		return f.all()
 	}
 	return nil
 }
@@ -271,9 +280,7 @@ func (f *yamlFile) connections(c *config) {
 			f.fail(f.lines["exit "+pattern], "exit %q: no target %q", pattern, t.Name)
 		}
 	}
-	sort.SliceStable(f.errs, func(i, j int) bool {
-		return f.errs[i].(*configError).Line < f.errs[j].(*configError).Line
-	})
+	sort.SliceStable(f.errs, func(i, j int) bool { return f.errs[i].Line < f.errs[j].Line })
 }
 
 // addresses reads what can be listened on.

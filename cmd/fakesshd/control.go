@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
+	"syscall"
+	"time"
 
 	"fakessh"
 	"fakessh/bootstrap/agent/session"
@@ -41,10 +44,33 @@ func (d *daemon) listenControl() (*controlServer, error) {
 	}
 	return &controlServer{ln: ln, ControlServer: &fakessh.ControlServer{
 		Tree:      d.tree,
+		Admit:     d.admit,
 		Authorize: d.authorize,
 		Ops:       map[string]fakessh.ControlOp{opTree: d.showTree},
 		Logger:    d.log,
 	}}, nil
+}
+
+// removeStale removes the socket of a gateway that is gone: one that nobody answers. Whatever else is at path stays, and is an error.
+func removeStale(path string) error {
+	st, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("control socket: %w", err)
+	case st.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("control socket %s: there is something that is no socket", path)
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		c.Close()
+		return fmt.Errorf("control socket %s: another gateway is listening", path)
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return os.Remove(path)
 }
 
 func (c *controlServer) serve() error { return c.Serve(c.ln) }
@@ -67,17 +93,24 @@ func (d *daemon) showTree(_ context.Context, r *fakessh.ControlRequest) error {
 
 // askTree asks the running gateway.
 func askTree(ctx context.Context, cfg *config) ([]fakessh.Node, error) {
-	var text []byte
-	var mu sync.Mutex
-	err := fakessh.AskControl(ctx, cfg.ControlSocket, opTree, nil, func(piece []byte) error {
-		mu.Lock()
-		defer mu.Unlock()
-		text = append(text, piece...)
-		return nil
-	})
+	text, err := askGateway(ctx, cfg.Sockets, opTree)
 	if err != nil {
 		return nil, fmt.Errorf("tree: no answer from a gateway: %w", err)
 	}
 	var nodes []fakessh.Node
 	return nodes, json.Unmarshal(text, &nodes)
+}
+
+// askGateway asks the first gateway that listens on one of sockets for an operation.
+func askGateway(ctx context.Context, sockets []string, op string) (text []byte, err error) {
+	for _, path := range sockets {
+		err = fakessh.AskControl(ctx, path, op, nil, func(piece []byte) error {
+			text = append(text, piece...)
+			return nil
+		})
+		if nobody := new(net.OpError); !errors.As(err, &nobody) || nobody.Op != "dial" {
+			break
+		}
+	}
+	return text, err
 }

@@ -56,28 +56,29 @@ func splitDest(cmd *cobra.Command, args []string) (dest string, argv []string, e
 }
 
 func sshCommand(opt *options, std stdio) *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "ssh [--config FILE] [ssh options] [ACCOUNT@]TARGET [COMMAND…]",
 		Short: "a shell or a command in a target",
-		Long: `ssh opens a session in a target through the running gateway's tree, or one of its own. It takes the options of OpenSSH's ssh
-that make sense there: -t, -T, -l, -n, -N, -s, -W, -o.`,
+		Long: `ssh opens a session in a target through the running gateway's tree, or one of its own. The first word that is neither --config nor
+--help begins the command line of OpenSSH's ssh, whose options are all understood; -c there is a cipher. The exit status is the remote
+command's, or 255.`,
 		Example: `  fakesshd ssh web1
-  fakesshd ssh root@web1+docker.app 'id; hostname'`,
+  fakesshd ssh -t root@web1+docker.app 'top; hostname'
+  fakesshd ssh -N -L 8080:127.0.0.1:80 web1`,
 		DisableFlagParsing: true, // they are ssh's
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, err := ownFlags(opt, args)
 			switch {
 			case err != nil:
-				return err
+				return failed(std, err)
 			case len(args) == 0:
-				return usageError{errors.New("ssh: no target given")}
-			case args[0] == "-h" || args[0] == "--help":
+				return failed(std, errors.New("ssh: no target given"))
+			case args[0] == "--help":
 				return cmd.Help()
 			}
 			return runProgram(cmd, opt, std, "", append([]string{"ssh"}, args...))
 		},
 	}
-	return cmd
 }
 
 // ownFlags takes --config off the front of args; all that follows is ssh's.
@@ -87,10 +88,10 @@ func ownFlags(opt *options, args []string) ([]string, error) {
 		switch {
 		case ok:
 			opt.config, args = file, args[1:]
-		case args[0] != "-c" && args[0] != "--config":
+		case args[0] != "--config":
 			return args, nil
 		case len(args) == 1:
-			return nil, usageError{errors.New("ssh: " + args[0] + " needs a file")}
+			return nil, errors.New("ssh: --config needs a file")
 		default:
 			opt.config, args = args[1], args[2:]
 		}
@@ -108,7 +109,7 @@ func runProgram(cmd *cobra.Command, opt *options, std stdio, dest string, argv [
 	if err != nil {
 		return failed(std, err)
 	}
-	opts = append(opts, fakessh.ControlSocket(cfg.ControlSocket), fakessh.UseConfig(cfg.treeConfig(im)), fakessh.ForwardSignals())
+	opts = append(opts, fakessh.ControlSocket(cfg.Sockets...), fakessh.UseConfig(cfg.treeConfig(im)), fakessh.ForwardSignals())
 	status, err := fakessh.Run(cmd.Context(), dest, argv, opts...)
 	if err != nil {
 		return failed(std, err)

@@ -35,9 +35,9 @@ func platforms() []string {
 // knownHostsFile is where the host keys of targets are kept beside the gateway account's own.
 func (c *config) knownHostsFile() string { return filepath.Join(c.StateDir, "known_hosts") }
 
-// treeConfig is the inventory as the tree takes it: ssh hops of the gateway get the account's ssh_config and the state
+// inventory is the targets as the tree takes them: ssh hops of the gateway get the account's ssh_config and the state
 // directory's known hosts, where they do not say otherwise themselves.
-func (c *config) treeConfig(im *bootstrap.Images) fakessh.Config {
+func (c *config) inventory() map[string]fakessh.TargetConfig {
 	targets := make(map[string]fakessh.TargetConfig, len(c.Targets))
 	for name, t := range c.Targets {
 		if t.Spec.Method == "ssh" {
@@ -45,7 +45,12 @@ func (c *config) treeConfig(im *bootstrap.Images) fakessh.Config {
 		}
 		targets[name] = t
 	}
-	return fakessh.Config{Targets: targets, Images: im, Idle: never(c.Idle), Keepalive: never(c.Keepalive)}
+	return targets
+}
+
+// treeConfig is all that a tree is made of.
+func (c *config) treeConfig(im *bootstrap.Images) fakessh.Config {
+	return fakessh.Config{Targets: c.inventory(), Images: im, Idle: never(c.Idle), Keepalive: never(c.Keepalive)}
 }
 
 // newTree is the tree that the configuration describes.

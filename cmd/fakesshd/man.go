@@ -13,7 +13,7 @@ func manCommand(root *cobra.Command, std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "man",
 		Short: "write the man pages; without --dir, the main one to standard output",
-		Args:  positional(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			header := &doc.GenManHeader{Title: "FAKESSHD", Section: "8", Source: "fakesshd " + version()}
 			root.DisableAutoGenTag = true

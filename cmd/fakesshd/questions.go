@@ -35,6 +35,12 @@ func (d *daemon) authorize(_ context.Context, a *fakessh.Access) error {
 	return nil
 }
 
+// admit implements fakessh.ControlServer.Admit: whoever is no principal has nothing to ask.
+func (d *daemon) admit(p fakessh.Peer) error {
+	_, err := d.peer(p)
+	return err
+}
+
 // peer is the principal behind a local account.
 func (d *daemon) peer(p fakessh.Peer) (authz.Subject, error) {
 	account, err := user.LookupId(strconv.Itoa(p.UID))

@@ -27,7 +27,8 @@ func (e usageError) Unwrap() error { return e.error }
 
 // run is the whole program: it returns the exit code.
 func run(ctx context.Context, args []string, std stdio) int {
-	root := command(std)
+	var opt options
+	root := command(&opt, std)
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)
@@ -40,7 +41,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 		return exitOK
 	case errors.As(err, &exit):
 		return exit.code
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), !opt.begun:
 		complain(std.err, err, "fakesshd --help lists the commands")
 		return exitUsage
 	default:
@@ -53,41 +54,32 @@ func run(ctx context.Context, args []string, std stdio) int {
 type options struct {
 	config string
 	json   bool
+	begun  bool // the command line has been understood
 }
 
-func command(std stdio) *cobra.Command {
-	var opt options
+func command(opt *options, std stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fakesshd",
 		Short: "an SSH server whose sessions run anywhere in a tree of contexts",
 		Long: `fakesshd is an SSH server that is a proxy and jump service over a tree of contexts: machines, sudo
 accounts and containers that need no SSH server and nothing installed.`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          positional(cobra.NoArgs),
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		TraverseChildren: true, // flags before a command are ours, whatever those after it are
+		PersistentPreRun: func(*cobra.Command, []string) { opt.begun = true },
+		Args:             cobra.NoArgs,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVarP(&opt.config, "config", "c", "", "configuration `FILE`; without one, the user who starts it and the target local")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		serveCommand(&opt, std),
-		runCommand(&opt, std),
-		sshCommand(&opt, std),
-		treeCommand(&opt, std),
-		checkCommand(&opt, std),
-		knownHostsCommand(&opt, std),
-		versionCommand(&opt, std),
+		serveCommand(opt, std),
+		runCommand(opt, std),
+		sshCommand(opt, std),
+		treeCommand(opt, std),
+		checkCommand(opt, std),
+		knownHostsCommand(opt, std),
+		versionCommand(opt, std),
 		manCommand(root, std),
 	)
 	return root
-}
-
-// exactly and friends turn cobra's complaints about arguments into usage errors.
-func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
 }

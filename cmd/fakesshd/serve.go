@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,9 +24,9 @@ func serveCommand(opt *options, std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "the gateway: accept SSH and run sessions in the tree",
-		Long: `serve accepts SSH connections until it gets SIGINT or SIGTERM. Host key and host CA are made in the state directory on first start.
+		Long: `serve accepts SSH connections until it gets SIGINT or SIGTERM; at SIGHUP it reads its configuration again. Host key and host CA are made in the state directory on first start.
 Without a configuration file it serves the user who started it, on 127.0.0.1:2222, with the target local.`,
-		Args: positional(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(opt.config)
 			if err != nil {
@@ -55,7 +54,7 @@ type daemon struct {
 	audit     *authz.Log
 	decider   *authz.Decider
 	tree      *fakessh.Tree
-	exits     *fakessh.Exits
+	backend   *proxy.TreeBackend
 	proxy     *proxy.Server
 	control   *controlServer
 	listeners []net.Listener
@@ -68,18 +67,12 @@ func newDaemon(cfg *config, log *slog.Logger) (d *daemon, err error) {
 			d.close()
 		}
 	}()
-	users, err := cfg.users()
+	p, err := cfg.parts()
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range users.Problems() {
-		log.Warn("unusable key", "err", p)
-	}
-	d.users = authz.NewDirectory(users)
-	policy, err := cfg.policy()
-	if err != nil {
-		return nil, err
-	}
+	d.unusable(p.users)
+	d.users = authz.NewDirectory(p.users)
 	keys, err := proxy.LoadHostKeys(cfg.StateDir)
 	if err != nil {
 		return nil, err
@@ -87,7 +80,7 @@ func newDaemon(cfg *config, log *slog.Logger) (d *daemon, err error) {
 	if d.audit, err = authz.OpenLog(filepath.Join(cfg.StateDir, "audit.log")); err != nil {
 		return nil, err
 	}
-	d.decider = authz.NewDecider(policy, d.audit)
+	d.decider = authz.NewDecider(p.policy, d.audit)
 	im, err := loadImages()
 	if err != nil {
 		return nil, err
@@ -95,9 +88,7 @@ func newDaemon(cfg *config, log *slog.Logger) (d *daemon, err error) {
 	if d.tree, err = newTree(cfg, im, log); err != nil {
 		return nil, err
 	}
-	if d.exits, err = fakessh.NewExits(cfg.Exits); err != nil {
-		return nil, err
-	}
+	d.backend = proxy.NewTreeBackend(d.tree, p.exits)
 	if d.proxy, err = proxy.New(d.proxyConfig(keys)); err != nil {
 		return nil, err
 	}
@@ -115,7 +106,7 @@ func (d *daemon) proxyConfig(keys *proxy.HostKeys) proxy.Config {
 		Auth:       d.users,
 		Decider:    d.decider,
 		Auditor:    auditEvents{d.audit, d.log},
-		Backend:    proxy.NewTreeBackend(d.tree, d.exits),
+		Backend:    d.backend,
 		Version:    version(),
 		Logger:     d.log,
 		LoginGrace: d.cfg.LoginGrace,
@@ -142,6 +133,9 @@ func (d *daemon) serve(ctx context.Context, std stdio) error {
 	defer d.close()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	var wg sync.WaitGroup
 	for _, l := range d.listeners {
 		wg.Go(func() { // ends with Shutdown
@@ -153,10 +147,10 @@ func (d *daemon) serve(ctx context.Context, std stdio) error {
 	}
 	wg.Go(func() { // ends with Shutdown
 		if err := d.control.serve(); !errors.Is(err, fakessh.ErrControlClosed) {
-			stop(err)
+			d.log.Error("control socket", "err", err) // SSH goes on
 		}
 	})
-	<-ctx.Done()
+	d.attend(ctx, hangups)
 	d.log.Info("stopping")
 	grace, cancel := context.WithTimeout(context.Background(), d.cfg.Drain)
 	defer cancel()
@@ -169,6 +163,20 @@ func (d *daemon) serve(ctx context.Context, std stdio) error {
 		return err
 	}
 	return nil
+}
+
+// attend reloads the configuration at every hangup, until ctx is done.
+func (d *daemon) attend(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-hangups:
+			if err := d.reload(); err != nil {
+				d.log.Error("configuration not reloaded, the old one stays in force", "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // close ends what is left. It is safe for a daemon that was never finished.
@@ -188,17 +196,4 @@ func (d *daemon) close() {
 	if d.audit != nil {
 		d.audit.Close()
 	}
-}
-
-// removeStale removes the socket of a gateway that is gone. One that answers is an error.
-func removeStale(path string) error {
-	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		c.Close()
-		return fmt.Errorf("control socket %s: another gateway is listening", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }

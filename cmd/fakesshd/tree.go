@@ -16,7 +16,7 @@ func treeCommand(opt *options, std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tree",
 		Short: "the running gateway's contexts, as a picture",
-		Args:  positional(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(opt.config)
 			if err != nil {

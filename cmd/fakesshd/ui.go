@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"fakessh/bootstrap/agent/session"
 	"fakessh/methods"
 )
 
@@ -14,8 +15,8 @@ import (
 
 // complain writes an error, a line for each of several, and a hint if there is one.
 func complain(w io.Writer, err error, hint string) {
-	for _, line := range strings.Split(err.Error(), "\n") {
-		if line != "" {
+	for line := range strings.Lines(err.Error()) {
+		if line = session.OneLine(line); line != "" {
 			fmt.Fprintf(w, "fakesshd: %s\n", line)
 		}
 	}

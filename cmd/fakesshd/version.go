@@ -21,7 +21,7 @@ func versionCommand(opt *options, std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "the version, and the platforms whose images are inside",
-		Args:  positional(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
 				Version   string   `json:"version"`

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -147,6 +148,14 @@ type Message struct {
 	Data []byte
 }
 
+// Err is what an InvokeError says: a *RefusedError.
+func (m Message) Err() error { return &RefusedError{OneLine(string(m.Data))} }
+
+// RefusedError is why whoever serves a control socket did not do what was asked for, or how that failed.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
 // messageHeader is the size of a kind and a length.
 const messageHeader = 5
 
@@ -179,11 +188,14 @@ func readMessage(r io.Reader, head []byte) (Message, error) {
 	if h[0] == 0 || int64(size) > int64(limitOf(h[0])) {
 		return Message{}, errors.New("control socket: malformed message of kind " + strconv.Itoa(int(h[0])))
 	}
-	m := Message{Kind: h[0], Data: make([]byte, size)}
-	if _, err := io.ReadFull(r, m.Data); err != nil {
-		return Message{}, io.ErrUnexpectedEOF
+	var data bytes.Buffer // which grows with what has come, whatever the header says will
+	if _, err := io.CopyN(&data, r, int64(size)); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return Message{}, err
 	}
-	return m, nil
+	return Message{Kind: h[0], Data: data.Bytes()}, nil
 }
 
 // A run in another context than the gateway (Spec.Shim): the agent there serves the control socket, and asks the gateway about each

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -221,4 +222,91 @@ func FuzzMessage(f *testing.F) {
 			_, _, _ = ParseInvokeItem(m.Data)
 		}
 	})
+}
+
+// Too many open files, for a while, is not the end of accepting.
+func TestAcceptOutlivesErrors(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "fakessh-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: dir + "/s", Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	asks, err := DialInvoke(dir + "/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asks.Close()
+	restore := noMoreFiles(t)
+	defer restore()
+	var told []error
+	conn, err := AcceptInvoke(t.Context(), ln, func(err error) {
+		told = append(told, err)
+		restore()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if len(told) != 1 || !errors.Is(told[0], syscall.EMFILE) {
+		t.Errorf("told %v", told)
+	}
+	ln.Close()
+	if _, err := AcceptInvoke(t.Context(), ln, nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+// noMoreFiles lowers the limit of open files to what is open.
+func noMoreFiles(t *testing.T) (restore func()) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(null)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(null), Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Who refuses before the request is read is heard all the same.
+func TestRefusalBeforeTheRequestIsHeard(t *testing.T) {
+	asks, serves := connected(t)
+	if err := serves.SendError(errors.New("no")); err != nil {
+		t.Fatal(err)
+	}
+	serves.Close()
+	if err := asks.Ask(&Invocation{Op: "x"}); err == nil || err.Error() != "no" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The memory for a message is what has come of it.
+func TestMessagesTakeNoMemoryInAdvance(t *testing.T) {
+	header := appendMessageHeader(nil, InvokeRequest, maxInvokeRequest)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 100 {
+		if _, err := readMessage(bytes.NewReader(append(header, 'x')), nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if spent := after.TotalAlloc - before.TotalAlloc; spent > 1<<20 {
+		t.Errorf("%d bytes for a hundred messages of one byte each", spent)
+	}
 }

@@ -1,10 +1,10 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -28,11 +28,46 @@ func DialInvoke(path string) (*InvokeConn, error) {
 // NewInvokeConn takes c over.
 func NewInvokeConn(c *net.UnixConn) *InvokeConn { return &InvokeConn{conn: c} }
 
+// Accepting goes on after an error that may pass, such as too many open files.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// AcceptInvoke waits for the next connection to ln. An error that may pass is told to trouble, if that is not nil, and waited out. The
+// error is net.ErrClosed when ln has been closed, or the cause of ctx's end.
+func AcceptInvoke(ctx context.Context, ln *net.UnixListener, trouble func(error)) (*InvokeConn, error) {
+	pause := minAcceptPause
+	for {
+		c, err := ln.AcceptUnix()
+		switch {
+		case err == nil:
+			return NewInvokeConn(c), nil
+		case errors.Is(err, net.ErrClosed):
+			return nil, err
+		case trouble != nil && pause == minAcceptPause: // once for each spell
+			trouble(err)
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, maxAcceptPause)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
 // Close closes the connection. At the asking end, that abandons what was asked for.
 func (c *InvokeConn) Close() error { return c.conn.Close() }
 
-// Interrupt makes reading end, while messages can still be sent.
-func (c *InvokeConn) Interrupt() { _ = c.conn.CloseRead() }
+// lastWords is how long the other end may take to hear why it is over.
+const lastWords = time.Second
+
+// Interrupt makes reading end, while messages can still be sent, for a moment.
+func (c *InvokeConn) Interrupt() {
+	_ = c.conn.SetWriteDeadline(time.Now().Add(lastWords))
+	_ = c.conn.CloseRead()
+}
 
 // Ask sends the request with its descriptors, at most three, which stay the caller's. They are plain numbers
 // because *os.File would change the flags that a descriptor shares with other programs.
@@ -55,6 +90,19 @@ func (c *InvokeConn) Ask(i *Invocation, fds ...int) error {
 	if err == nil && n < len(data) {
 		_, err = c.conn.Write(data[n:])
 	}
+	if err != nil {
+		return c.refusal(err)
+	}
+	return nil
+}
+
+// refusal is why the other end has closed before it has read the request, if it has said so, or else err.
+func (c *InvokeConn) refusal(err error) error {
+	_ = c.conn.SetReadDeadline(time.Now().Add(lastWords))
+	defer func() { _ = c.conn.SetReadDeadline(time.Time{}) }()
+	if m, nextErr := c.Next(); nextErr == nil && m.Kind == InvokeError {
+		return m.Err()
+	}
 	return err
 }
 
@@ -72,8 +120,7 @@ func (c *InvokeConn) Send(kind byte, data []byte) error {
 
 // SendError sends err as one line.
 func (c *InvokeConn) SendError(err error) error {
-	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	return c.Send(InvokeError, []byte(text[:min(len(text), maxInvokeEvent)]))
+	return c.Send(InvokeError, []byte(OneLine(err.Error())))
 }
 
 // Next reads the next message. io.EOF when the other end has closed.

@@ -96,7 +96,7 @@ func (r *run) serveForward(c net.Conn, where func(net.Conn) (endpoint, error)) {
 			return
 		}
 		if m.Kind == session.InvokeError {
-			r.say("forwarding to " + to.address() + ": " + string(m.Data))
+			r.say("forwarding to " + to.address() + ": " + m.Err().Error())
 		}
 	}
 }

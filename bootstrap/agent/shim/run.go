@@ -321,7 +321,7 @@ func (r *run) wait() int {
 			r.started()
 		case session.InvokeError:
 			r.allShown()
-			return r.fail(errors.New(string(m.Data)))
+			return r.fail(m.Err())
 		case session.InvokeExit:
 			exit, err := session.ParseExit(m.Data)
 			if err != nil {

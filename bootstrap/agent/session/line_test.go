@@ -1,0 +1,61 @@
+package session
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+func TestOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                             "",
+		"plain Ünï — text":             "plain Ünï — text",
+		" a\tb \r\n\n c\n":             "a b; c",
+		"Traceback:\n\t\n x: 1":        "Traceback: x: 1",
+		"\x1b[2J\x1b]0;x\x07owned":     "?[2J?]0;x?owned",
+		"\u202egpj.exe\u200b\u0085":    "?gpj.exe??",
+		"bad \xff utf":                 "bad ? utf",
+		strings.Repeat("ä", 5000):      strings.Repeat("ä", 512) + "…",
+		"x" + strings.Repeat("ä", 513): "x" + strings.Repeat("ä", 511) + "…",
+	} {
+		if got := OneLine(text); got != want {
+			t.Errorf("OneLine(%.60q) = %.80q, want %.80q", text, got, want)
+		}
+	}
+}
+
+func FuzzOneLine(f *testing.F) {
+	f.Add("a\nb\x1b[0m\xff")
+	f.Fuzz(func(t *testing.T, text string) {
+		got := OneLine(text)
+		if len(got) > maxLine+len("…") {
+			t.Errorf("%d bytes", len(got))
+		}
+		for _, r := range got {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%q has %q", got, r)
+			}
+		}
+		if again := OneLine(got); len(got) <= maxLine && again != got {
+			t.Errorf("%q becomes %q", got, again)
+		}
+	})
+}
+
+func TestErrorsOfFarSidesAreHarmless(t *testing.T) {
+	asks, serves := connected(t)
+	if err := serves.SendError(errors.New("\x1b[31mred\nline")); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := asks.Next(); err != nil || m.Err().Error() != "?[31mred; line" || string(m.Data) != "?[31mred; line" {
+		t.Errorf("%q, %v", m.Data, err)
+	}
+	// An end that does not speak by SendError is not believed either.
+	if err := serves.Send(InvokeError, []byte("\x1b]0;title\x07")); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := asks.Next(); err != nil || m.Err().Error() != "?]0;title?" {
+		t.Errorf("%q, %v", m.Data, err)
+	}
+}

@@ -1,0 +1,94 @@
+package fakessh
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"fakessh/bootstrap/agent/session"
+)
+
+// Everybody on the machine may connect to a control socket. So who it is comes first; a stranger is turned away unread, and what those
+// who are known can hold is bounded: connections in total, connections of one uid, and of these the ones whose request is on its way.
+
+// Limits of a ControlServer.
+const (
+	defaultMaxConns     = 4096
+	defaultMaxPeerConns = 1024
+	maxPeerRequests     = 32 // requests of one uid that are being read, each of which may be large; the others wait
+)
+
+var (
+	errManyConns = errors.New("too many connections at once")
+	errStranger  = errors.New("refused: this socket belongs to another user")
+)
+
+// peerConns are the connections of one uid.
+type peerConns struct {
+	count   int           // guarded by ControlServer.mu
+	reading chan struct{} // holds a token for each request being read
+}
+
+// admit decides about a connection by its peer, and counts it. leave has to be called then.
+func (s *ControlServer) admit(p Peer) error {
+	if err := s.known(p); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.peers[p.UID]
+	if c == nil {
+		c = &peerConns{reading: make(chan struct{}, maxPeerRequests)}
+	}
+	if c.count >= orMany(s.MaxPeerConns, defaultMaxPeerConns) {
+		return errManyConns
+	}
+	if s.peers == nil {
+		s.peers = map[int]*peerConns{}
+	}
+	c.count++
+	s.peers[p.UID] = c
+	return nil
+}
+
+func (s *ControlServer) known(p Peer) error {
+	switch {
+	case s.Admit != nil:
+		return s.Admit(p)
+	case s.Authorize == nil && p.UID != os.Geteuid() && p.UID != 0:
+		return errStranger
+	}
+	return nil
+}
+
+// leave undoes admit.
+func (s *ControlServer) leave(p Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.peers[p.UID]
+	if c.count--; c.count == 0 {
+		delete(s.peers, p.UID)
+	}
+}
+
+// request reads what an admitted peer asks for, when it is its turn.
+func (s *ControlServer) request(ctx context.Context, conn *session.InvokeConn, p Peer) (*session.Invocation, []*session.Descriptor, error) {
+	s.mu.Lock()
+	turn := s.peers[p.UID].reading
+	s.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	defer func() { <-turn }()
+	return conn.Request()
+}
+
+// orMany is n, or what stands for 0.
+func orMany(n, many int) int {
+	if n == 0 {
+		return many
+	}
+	return n
+}
