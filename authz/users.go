@@ -37,16 +37,29 @@ type owner struct {
 	key       Key
 }
 
+// UserError says what is wrong with one user.
+type UserError struct {
+	Name string
+	Err  error
+}
+
+func (e *UserError) Error() string { return fmt.Sprintf("user %q: %v", e.Name, e.Err) }
+func (e *UserError) Unwrap() error { return e.Err }
+
 // NewUsers reads and checks users. A wrong inline key, a file that cannot be read, and a login name or unix account of two
-// principals are errors. Single unusable lines of files are left out and listed by Problems. A key may be that of several
+// principals are errors, joined, each a *UserError. Single unusable lines of files are left out and listed by Problems. A key may be that of several
 // principals: the login name then says which (`alice=root@web1`).
 func NewUsers(users map[string]User) (*Users, error) {
 	u := &Users{users: maps.Clone(users), byKey: map[string][]owner{}, byUnix: map[string]string{}}
 	meant := map[string]string{}
+	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(users)) {
 		if err := u.add(name, users[name], meant); err != nil {
-			return nil, fmt.Errorf("user %q: %w", name, err)
+			errs = append(errs, &UserError{name, err})
 		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return u, nil
 }

@@ -1,17 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sort"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"fakessh"
 	"fakessh/authz"
 	"fakessh/methods"
 )
@@ -22,12 +23,12 @@ func checkCommand(opt *options, std stdio) *cobra.Command {
 		Short: "read the configuration, the keys and the policy, and report every mistake",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := loadConfig(opt.config)
-			if err != nil {
+			cfg, err := readConfig(opt.config)
+			if cfg == nil {
 				return err
 			}
-			warnings, err := cfg.check()
-			if err != nil {
+			warnings, more := cfg.check()
+			if err = byLine(errors.Join(err, more)); err != nil {
 				return err
 			}
 			for _, w := range warnings {
@@ -47,40 +48,34 @@ func (c *config) name() string {
 	return c.File
 }
 
-// check reads what the configuration refers to. Warnings are about what works and is unwise.
+// check reads what the configuration refers to, every file of it whatever the others hold. Warnings are about what works and is unwise.
 func (c *config) check() (warnings []string, err error) {
-	users, err := c.users()
-	if err != nil {
+	p, err := c.parts()
+	_, imagesErr := loadImages()
+	if err = errors.Join(err, c.secrets(), imagesErr); err != nil {
 		return nil, err
 	}
-	if _, err := c.policy(); err != nil {
-		return nil, err
-	}
-	if err := c.secrets(); err != nil {
-		return nil, err
-	}
-	im, err := loadImages()
-	if err != nil {
-		return nil, err
-	}
-	tree, err := newTree(c, im, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer tree.Close()
-	if _, err := fakessh.NewExits(c.Exits); err != nil {
-		return nil, err
-	}
-	for _, p := range users.Problems() {
+	for _, p := range p.users.Problems() {
 		warnings = append(warnings, p.Error())
 	}
 	return append(warnings, c.unwise()...), nil
+}
+
+// at gives an error the line of the entry that it is about, if that stands in a file.
+func (c *config) at(entry string, err error) error {
+	if n := c.lines[entry]; n != nil && err != nil {
+		return &configError{c.File, n.Line, err.Error()}
+	}
+	return err
 }
 
 // secrets reads the files with secrets. Commands are not run, and the environment may be another one here.
 func (c *config) secrets() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Targets)) {
+		if c.bad["target "+name] {
+			continue
+		}
 		spec := c.Targets[name].Spec
 		files := methods.Spec{Method: spec.Method, Params: methods.Params{}}
 		for param, v := range spec.Params {
@@ -89,7 +84,7 @@ func (c *config) secrets() error {
 			}
 		}
 		if _, err := methods.ResolveSecrets(context.Background(), files); err != nil {
-			errs = append(errs, fmt.Errorf("target %q: %w", name, err))
+			errs = append(errs, c.at("target "+name, fmt.Errorf("target %q: %w", name, err)))
 		}
 	}
 	return errors.Join(errs...)
@@ -104,6 +99,11 @@ func (c *config) unwise() []string {
 	if len(c.Users) == 0 {
 		list = append(list, "no users: nobody can log in")
 	}
+	for name, u := range c.Users {
+		if len(u.Keys) == 0 && u.Unix == "" {
+			list = append(list, fmt.Sprintf("user %s: neither keys nor unix: nobody can be that user", name))
+		}
+	}
 	for name, t := range c.Targets {
 		for param, v := range t.Spec.Params {
 			if _, literal := v.(methods.Secret); literal {
@@ -117,11 +117,48 @@ func (c *config) unwise() []string {
 
 // users are the principals with their keys.
 func (c *config) users() (*authz.Users, error) {
-	users := map[string]authz.User{}
+	entries := map[string]authz.User{}
 	for name, u := range c.Users {
-		users[name] = authz.User(u)
+		if !c.bad["user "+name] {
+			entries[name] = authz.User(u)
+		}
 	}
-	return authz.NewUsers(users)
+	users, err := authz.NewUsers(entries)
+	var errs []error
+	for _, err := range split(err) {
+		if one := new(authz.UserError); errors.As(err, &one) {
+			err = c.at("user "+one.Name, err)
+		}
+		errs = append(errs, err)
+	}
+	return users, errors.Join(errs...)
+}
+
+// split takes joined errors apart.
+func split(err error) (list []error) {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // not what it wraps
+	switch {
+	case ok:
+		for _, one := range joined.Unwrap() {
+			list = append(list, split(one)...)
+		}
+	case err != nil:
+		list = append(list, err)
+	}
+	return list
+}
+
+// byLine puts joined errors in the order of the file's lines; what is not about a line of it comes last.
+func byLine(err error) error {
+	list := split(err)
+	line := func(err error) int {
+		if at := new(configError); errors.As(err, &at) {
+			return at.Line
+		}
+		return math.MaxInt
+	}
+	slices.SortStableFunc(list, func(a, b error) int { return cmp.Compare(line(a), line(b)) })
+	return errors.Join(list...)
 }
 
 // policy is the file's, or what stands for it.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"fakessh"
 )
 
@@ -28,6 +30,10 @@ type config struct {
 	Keepalive     time.Duration
 	Drain         time.Duration // how long sessions may go on when the gateway stops
 	PreferGCM     bool
+
+	// Of the file's entries, "user alice", "target web1", "exit *.corp": where they stand, and which were not understood.
+	lines map[string]*yaml.Node
+	bad   map[string]bool
 }
 
 // userConfig is one principal.
@@ -48,6 +54,15 @@ const (
 
 // loadConfig reads file, or makes the built-in configuration when file is "".
 func loadConfig(file string) (*config, error) {
+	cfg, err := readConfig(file)
+	if err != nil {
+		return nil, byLine(err)
+	}
+	return cfg, nil
+}
+
+// readConfig is loadConfig that also returns what could be understood of a file with mistakes; nil if nothing could.
+func readConfig(file string) (*config, error) {
 	cfg := &config{
 		File:       file,
 		Listen:     []string{defaultListen},
@@ -69,9 +84,12 @@ func loadConfig(file string) (*config, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := cfg.parse(file, text); err != nil {
+		err = cfg.parse(file, text)
+		if err != nil && cfg.lines == nil {
 			return nil, err
 		}
+		cfg.fillPaths()
+		return cfg, err
 	}
 	cfg.fillPaths()
 	return cfg, nil

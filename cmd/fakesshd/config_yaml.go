@@ -31,8 +31,9 @@ func (e *configError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e
 // yamlFile decodes strictly: every key is known, every value has its kind, every error has its line.
 type yamlFile struct {
 	name  string
-	errs  []*configError
-	lines map[string]*yaml.Node // where targets, exits and listen stand, for what is seen later
+	errs  []error
+	lines map[string]*yaml.Node // where users, targets and exits stand, for what is seen later
+	bad   map[string]bool       // which of them have mistakes of their own
 }
 
 func (f *yamlFile) fail(n *yaml.Node, format string, args ...any) {
@@ -52,18 +53,9 @@ func syntaxError(file string, err error) error {
 	return fmt.Errorf("%s: %s", file, text)
 }
 
-// all is every mistake as one error.
-func (f *yamlFile) all() error {
-	errs := make([]error, len(f.errs))
-	for i, e := range f.errs {
-		errs[i] = e
-	}
-	return errors.Join(errs...)
-}
-
 // parse fills c from the text of a file.
 func (c *config) parse(name string, text []byte) error {
-	f := &yamlFile{name: name, lines: map[string]*yaml.Node{}}
+	f := &yamlFile{name: name, lines: map[string]*yaml.Node{}, bad: map[string]bool{}}
 	dec := yaml.NewDecoder(strings.NewReader(string(text)))
 	var doc yaml.Node
 	switch err := dec.Decode(&doc); {
@@ -77,13 +69,9 @@ func (c *config) parse(name string, text []byte) error {
 		return &configError{name, more.Line, "more than one YAML document"}
 	}
 	f.root(c, doc.Content[0])
-	if len(f.errs) == 0 {
-		f.connections(c)
-	}
-	if len(f.errs) > 0 {
-		return f.all()
-	}
-	return nil
+	f.connections(c)
+	c.lines, c.bad = f.lines, f.bad
+	return errors.Join(f.errs...)
 }
 
 func (f *yamlFile) root(c *config, n *yaml.Node) {
@@ -97,7 +85,7 @@ func (f *yamlFile) root(c *config, n *yaml.Node) {
 		"policy":         func(n *yaml.Node) { c.Policy = f.path(n) },
 		"ssh_config":     func(n *yaml.Node) { c.SSHConfig = f.sshConfig(n) },
 		"idle":           func(n *yaml.Node) { c.Idle = f.duration(n) },
-		"login_grace":    func(n *yaml.Node) { c.LoginGrace = f.duration(n) },
+		"login_grace":    func(n *yaml.Node) { c.LoginGrace = f.positive(n) },
 		"keepalive":      func(n *yaml.Node) { c.Keepalive = f.duration(n) },
 		"drain":          func(n *yaml.Node) { c.Drain = f.duration(n) },
 		"prefer_gcm":     func(n *yaml.Node) { c.PreferGCM = f.boolean(n) },
@@ -111,6 +99,7 @@ func (f *yamlFile) users(c *config, n *yaml.Node) {
 			return
 		}
 		var u userConfig
+		defer f.entry("user "+name, key)()
 		f.mapping(val, map[string]func(*yaml.Node){
 			"keys":        func(n *yaml.Node) { u.Keys = f.keys(n) },
 			"groups":      func(n *yaml.Node) { u.Groups = f.strings(n) },
@@ -139,7 +128,7 @@ func (f *yamlFile) targets(c *config, n *yaml.Node) {
 			f.fail(key, "target %q: a name is lower-case letters, digits, dots, dashes and underscores", name)
 			return
 		}
-		f.lines["target "+name] = key
+		defer f.entry("target "+name, key)()
 		c.Targets[name] = f.target(name, val)
 	})
 }
@@ -173,9 +162,10 @@ func (f *yamlFile) target(name string, n *yaml.Node) fakessh.TargetConfig {
 		f.fail(n, "target %q: unknown method %q; known are %s", name, t.Spec.Method, methodNames())
 		return t
 	}
+	before := len(f.errs)
 	f.params(name, m, params, t.Spec.Params)
 	f.secretFiles(m, t.Spec.Params)
-	if err := m.Check(t.Spec.Params); err != nil {
+	if err := m.Check(t.Spec.Params); err != nil && len(f.errs) == before {
 		f.fail(n, "target %q: %v", name, err)
 	}
 	return t
@@ -256,11 +246,11 @@ func methodNames() string {
 
 func (f *yamlFile) exits(c *config, n *yaml.Node) {
 	f.each(n, func(pattern string, key, val *yaml.Node) {
+		defer f.entry("exit "+pattern, val)()
 		c.Exits[pattern] = f.targetName(val)
 		if _, err := fakessh.NewExits(map[string]string{pattern: fakessh.LocalTarget}); err != nil {
 			f.fail(key, "%v", err)
 		}
-		f.lines["exit "+pattern] = val
 	})
 }
 
@@ -269,7 +259,8 @@ func (f *yamlFile) connections(c *config) {
 	wrong := fakessh.CheckTargets(c.Targets)
 	said := map[string]bool{} // a mistake shows in every entry that is via the wrong one
 	for _, name := range slices.Sorted(maps.Keys(wrong)) {
-		if text := wrong[name].Error(); !said[text] {
+		text := wrong[name].Error()
+		if !said[text] && !f.bad["target "+name] {
 			said[text] = true
 			f.fail(f.lines["target "+name], "%s", text)
 		}
@@ -280,12 +271,21 @@ func (f *yamlFile) connections(c *config) {
 			f.fail(f.lines["exit "+pattern], "exit %q: no target %q", pattern, t.Name)
 		}
 	}
-	sort.SliceStable(f.errs, func(i, j int) bool { return f.errs[i].Line < f.errs[j].Line })
+}
+
+// entry notes where an entry stands, and when what it returns is called, whether it has mistakes.
+func (f *yamlFile) entry(name string, n *yaml.Node) (done func()) {
+	before := len(f.errs)
+	f.lines[name] = n
+	return func() { f.bad[name] = len(f.errs) > before }
 }
 
 // addresses reads what can be listened on.
 func (f *yamlFile) addresses(n *yaml.Node) []string {
 	list := f.strings(n)
+	if len(list) == 0 && n.Kind == yaml.SequenceNode {
+		f.fail(n, "listen: no address")
+	}
 	for _, addr := range list {
 		_, port, err := net.SplitHostPort(addr)
 		if err == nil {
@@ -401,6 +401,16 @@ func (f *yamlFile) duration(n *yaml.Node) time.Duration {
 	d, err := time.ParseDuration(n.Value)
 	if err != nil || d < 0 {
 		f.fail(n, "%q is no duration; write 90s, 10m or 0", n.Value)
+	}
+	return d
+}
+
+// positive reads a duration that has to be one.
+func (f *yamlFile) positive(n *yaml.Node) time.Duration {
+	before := len(f.errs)
+	d := f.duration(n)
+	if d == 0 && len(f.errs) == before {
+		f.fail(n, "%q: this has to end some time", n.Value)
 	}
 	return d
 }

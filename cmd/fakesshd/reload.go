@@ -29,7 +29,9 @@ func (c *config) parts() (p *parts, err error) {
 			errs[2] = errors.Join(errs[2], wrong[name])
 		}
 	}
-	p.exits, errs[3] = fakessh.NewExits(c.Exits)
+	if p.exits, errs[3] = fakessh.NewExits(c.Exits); c.lines != nil {
+		errs[3] = nil // said with its line
+	}
 	return p, errors.Join(errs[:]...)
 }
 
