@@ -48,16 +48,15 @@ func (r *run) main() int {
 		return r.fail(unreachable(err))
 	}
 	defer r.conn.Close()
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT) // before the command can have started
 	if err := r.ask(); err != nil {
 		return r.fail(unreachable(err))
 	}
-	// Both end with the process.
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT)
-	if r.tty == nil {
-		signal.Reset(syscall.SIGTSTP, syscall.SIGCONT, syscall.SIGWINCH)
+	if r.tty != nil {
+		signal.Notify(signals, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT)
 	}
-	go r.signals(signals)
+	go r.signals(signals) // ends with the process
 	return r.wait()
 }
 
