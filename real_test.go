@@ -409,7 +409,7 @@ func TestLateContextIsEnded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	children := func() string { return run(t, one, "sh", "-c", "cat /proc/$PPID/task/*/children") }
-	eventually(t, "it comes up", func() bool { return len(tree.Router().Routes()) == 2 })
+	eventually(t, "it is on its way", func() bool { return len(strings.Fields(children())) == 2 })
 	eventually(t, "it is ended", func() bool { return len(tree.Router().Routes()) == 1 && len(strings.Fields(children())) == 1 })
 	if names := tree.Nodes(); len(names) != 1 {
 		t.Errorf("nodes %+v", names)

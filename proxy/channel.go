@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"strings"
+
 	gossh "golang.org/x/crypto/ssh"
 
 	"fakessh/bootstrap/agent/session"
@@ -42,8 +44,12 @@ func (c *conn) dispatch(nc gossh.NewChannel) {
 	}
 }
 
-// reject refuses a channel for a reason that is not policy.
+// reject refuses a channel for a reason that is not policy. That a connection failed is told by the reason's number: clients put it into
+// words themselves.
 func (c *conn) reject(nc gossh.NewChannel, reason gossh.RejectionReason, text string) {
+	if reason == gossh.ConnectionFailed {
+		text = strings.TrimPrefix(text, "connect failed: ")
+	}
 	c.audit(Event{Kind: EventRefused, Reason: session.OneLine(nc.ChannelType()) + ": " + text})
 	_ = nc.Reject(reason, text) // an error ends the connection anyway
 }

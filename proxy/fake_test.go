@@ -35,6 +35,7 @@ type fakeBackend struct {
 	exits   map[string]*Target
 	hosts   map[string]string // target → address of its real sshd
 	start   func(ctx context.Context, spec *session.Spec) (Session, error)
+	dial    func() error // nil: really
 
 	accounts map[string]string
 	places   atomic.Int32 // not released
@@ -87,6 +88,9 @@ func (p *fakePlace) Start(ctx context.Context, spec *session.Spec) (Session, err
 }
 
 func (p *fakePlace) Dial(ctx context.Context, network, address string) (Stream, error) {
+	if p.b.dial != nil {
+		return nil, p.b.dial()
+	}
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, network, address)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"fakessh/authz"
+	"fakessh/router"
 )
 
 // gatedConn is a connection whose writes can be made to vanish.
@@ -118,6 +119,17 @@ func TestRefusedForwardSaysWhy(t *testing.T) {
 	}
 	if _, _, err := c.OpenChannel(chanDirectTCPIP, []byte("garbage")); err == nil || !strings.Contains(err.Error(), "malformed direct-tcpip") {
 		t.Errorf("garbage: %v", err)
+	}
+}
+
+// An agent says what sshd would; the client says it too.
+func TestConnectFailedIsSaidOnce(t *testing.T) {
+	g := startGateway(t, func(_ *Config, g *gateway) {
+		g.backend.dial = func() error { return &router.CallError{Type: "OSError", Text: "connect failed: Connection refused"} }
+	})
+	got := run(t, g.ssh("-o", "LogLevel=INFO", "-W", "127.0.0.1:9", "web1@gw"))
+	if !strings.Contains(got.stderr, ": open failed: connect failed: Connection refused\r\n") {
+		t.Errorf("got %q", got.stderr)
 	}
 }
 

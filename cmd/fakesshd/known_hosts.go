@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"fakessh"
 	"fakessh/proxy"
 )
 
@@ -18,8 +20,9 @@ func knownHostsCommand(opt *options, std stdio) *cobra.Command {
 		Use:   "known-hosts",
 		Short: "lines for ~/.ssh/known_hosts: the gateway's key, and its CA for the targets' names",
 		Long: `known-hosts prints the gateway's host key for the addresses that it listens on, and @cert-authority lines for the exact names of the
-inventory and for names with hops (*+*). For names that also exist as real hosts the line is needed: without it the client would
-compare the gateway's certificate with the real host's key.`,
+inventory and for names with hops (*+*). The key of a gateway that listens on every address is printed for this machine's name and its
+names for itself: take out what you do not connect to. For names that also exist as real hosts the line is needed: without it the client
+would compare the gateway's certificate with the real host's key.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := loadConfig(opt.config)
@@ -31,31 +34,46 @@ compare the gateway's certificate with the real host's key.`,
 				return err
 			}
 			for _, addr := range cfg.Listen {
-				fmt.Fprintln(std.out, knownhosts.Line([]string{clientAddress(addr)}, keys.Key.PublicKey()))
+				fmt.Fprintln(std.out, knownhosts.Line(clientAddresses(addr), keys.Key.PublicKey()))
 			}
-			fmt.Fprint(std.out, proxy.KnownHosts(cfg.targetNames(), keys.CA.PublicKey()))
+			fmt.Fprint(std.out, proxy.KnownHosts(cfg.virtualHosts(), keys.CA.PublicKey()))
 			return nil
 		},
 	}
 }
 
-// clientAddress is how a client on this machine reaches a listening address.
-func clientAddress(addr string) string {
+// clientAddresses are what clients may call a listening address. Of a wildcard, which is no address, that is the machine's name, and its
+// names for itself.
+func clientAddresses(addr string) []string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return addr
+		return []string{addr}
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return []string{addr}
 	}
-	return net.JoinHostPort(host, port)
+	hosts := []string{"localhost", "127.0.0.1"}
+	if host != "0.0.0.0" {
+		hosts = append(hosts, "::1")
+	}
+	if name, err := os.Hostname(); err == nil && name != "" && name != "localhost" {
+		hosts = append([]string{name}, hosts...)
+	}
+	for i := range hosts {
+		hosts[i] = net.JoinHostPort(hosts[i], port)
+	}
+	return hosts
 }
 
-// targetNames are the inventory's names, and local.
-func (c *config) targetNames() []string {
+// virtualHosts are the names of the inventory, and local, that the gateway answers for itself.
+func (c *config) virtualHosts() []string {
 	names := slices.Sorted(maps.Keys(c.Targets))
-	if _, ok := c.Targets["local"]; !ok {
-		names = append([]string{"local"}, names...)
+	names = slices.DeleteFunc(names, func(name string) bool {
+		jump := c.Targets[name].Jump
+		return jump != "" && jump != string(proxy.JumpTerminate)
+	})
+	if _, ok := c.Targets[fakessh.LocalTarget]; !ok {
+		names = append([]string{fakessh.LocalTarget}, names...)
 	}
 	return names
 }

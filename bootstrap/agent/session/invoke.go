@@ -190,7 +190,7 @@ func readMessage(r io.Reader, head []byte) (Message, error) {
 	}
 	var data bytes.Buffer // which grows with what has come, whatever the header says will
 	if _, err := io.CopyN(&data, r, int64(size)); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return Message{}, err
