@@ -46,6 +46,7 @@ func (d *daemon) listenControl() (*controlServer, error) {
 		Tree:      d.tree,
 		Admit:     d.admit,
 		Authorize: d.authorize,
+		Ended:     d.ended,
 		Ops:       map[string]fakessh.ControlOp{opTree: d.showTree},
 		Logger:    d.log,
 	}}, nil
