@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -119,8 +120,17 @@ func (s *ControlServer) Serve(ln *net.UnixListener) error {
 		}
 		go func() { // ends with the connection, or by its context; Close waits for it
 			defer s.end(conn)
+			defer s.guard(conn)
 			s.serve(ctx, conn)
 		}()
+	}
+}
+
+// guard ends one connection after a panic of ours; the rest of the process goes on.
+func (s *ControlServer) guard(conn *session.InvokeConn) {
+	if p := recover(); p != nil {
+		s.log().Error("panic on a control connection", "panic", p, "stack", string(debug.Stack()))
+		_ = conn.SendError(errors.New("internal error"))
 	}
 }
 

@@ -169,6 +169,19 @@ func TestControlOperations(t *testing.T) {
 	}
 }
 
+func TestPanicEndsOneControlConnection(t *testing.T) {
+	path := daemon(t, &fakessh.ControlServer{Ops: map[string]fakessh.ControlOp{
+		"panic": func(context.Context, *fakessh.ControlRequest) error { panic("a mistake") },
+		"fine":  func(context.Context, *fakessh.ControlRequest) error { return nil },
+	}})
+	for _, op := range []string{"panic", "fine"} {
+		err := fakessh.AskControl(t.Context(), path, op, nil, func([]byte) error { return nil })
+		if (err != nil) != (op == "panic") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
+
 func TestControlSocketRefusesStrangeBytes(t *testing.T) {
 	path := daemon(t, &fakessh.ControlServer{})
 	good, err := (&session.Invocation{Op: "x"}).Append(nil)

@@ -68,6 +68,26 @@ func ExampleTree_Connect() {
 	// Output: hello
 }
 
+// The program finds an ssh that leads into the target; rsync, scp, sftp and git do the same of themselves.
+func ExampleRun() {
+	self, err := os.Executable() // a program that serves as shim and as the agent's image (package role)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	images, err := bootstrap.NewImages(nil, self)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	status, err := fakessh.Run(context.Background(), "local", []string{"ssh", "there", "echo from the target; exit 7"},
+		fakessh.NoDaemon(), fakessh.UseConfig(fakessh.Config{Images: images}))
+	fmt.Println(status, err)
+	// Output:
+	// from the target
+	// 7 <nil>
+}
+
 func ExampleExits_Match() {
 	exits, err := fakessh.NewExits(map[string]string{
 		"*.corp.example.com":  "bastion",

@@ -33,6 +33,8 @@ var (
 	errUnknownKey   = errors.New("key of no principal")
 	errNotPrincipal = errors.New("key of another principal")
 	errAmbiguousKey = errors.New("key of several principals, none named")
+
+	errManyConnections = errors.New("too many connections of this principal")
 )
 
 // identify finds out whom key makes a client that logs in as user.

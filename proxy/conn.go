@@ -104,10 +104,18 @@ func (c *conn) verified(meta gossh.ConnMetadata, key gossh.PublicKey, _ *gossh.P
 		}
 	}()
 	id, err := identify(c.srv.cfg.Auth, meta.User(), key, meta.RemoteAddr())
+	if err == nil && !c.srv.logins.enter(id.subject.Principal, maxConnections) {
+		err = errManyConnections
+	}
 	if err != nil {
 		c.refused.add(meta.User(), key, err)
 		return nil, err
 	}
+	c.srv.running.enter()
+	context.AfterFunc(c.ctx, func() {
+		c.srv.logins.leave(id.subject.Principal)
+		c.srv.running.leave()
+	})
 	c.admit()
 	c.log.Info("login", "user", meta.User(), "principal", id.subject.Principal, "key", id.subject.KeyID)
 	c.audit(Event{Kind: EventLogin, Subject: id.subject, User: meta.User()})

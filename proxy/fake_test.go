@@ -389,6 +389,9 @@ func startGateway(t testing.TB, change ...func(*Config, *gateway)) *gateway {
 		if n := g.running.count() + g.busy.count() + g.startups.count(); n != 0 {
 			t.Errorf("%d goroutines or connections are left", n)
 		}
+		if n := len(g.logins.n) + len(g.waiting.n); n != 0 {
+			t.Errorf("%d connections or waiting sessions are still counted", n)
+		}
 		if n := g.backend.places.Load(); n != 0 {
 			t.Errorf("%d places are not released", n)
 		}

@@ -62,6 +62,8 @@ type Server struct {
 	startups gauge // connections in their handshake
 	busy     gauge // sessions and relays
 	running  gauge // goroutines that serve a connection or channel
+	logins   tally // connections with an identity
+	waiting  tally // sessions without a program
 
 	mu        sync.Mutex
 	draining  bool

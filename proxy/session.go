@@ -32,7 +32,8 @@ type sessionChannel struct {
 	control  control
 	wg       sync.WaitGroup // run and input
 	in, out  counter
-	event    Event // run\'s
+	begun    func() // ends the wait for a program; idempotent
+	event    Event  // of run
 }
 
 // Bounds on what one session may set in its environment.
@@ -47,11 +48,18 @@ func (c *conn) serveSession(nc gossh.NewChannel) {
 		c.reject(nc, gossh.Prohibited, "no more sessions")
 		return
 	}
+	principal := c.subject().Principal
+	if !c.srv.waiting.enter(principal, maxUnbegun) {
+		c.reject(nc, gossh.ResourceShortage, "too many sessions wait for their programs")
+		return
+	}
+	s := &sessionChannel{c: c, begun: sync.OnceFunc(func() { c.srv.waiting.leave(principal) })}
+	defer s.begun()
 	ch, reqs, err := nc.Accept()
 	if err != nil {
 		return // the connection has ended
 	}
-	s := &sessionChannel{c: c, ch: ch}
+	s.ch = ch
 	s.spec.Env = make(map[string]string)
 	s.spec.ClientAddr, s.spec.ServerAddr = hostPort(c.transport.RemoteAddr()), hostPort(c.transport.LocalAddr())
 	s.ctx, s.cancel = c.until()
@@ -192,6 +200,7 @@ func (s *sessionChannel) execute() (session.Exit, error) {
 	defer program.Close()
 	s.event.Account, s.event.Kind = place.Account(), EventSessionStart
 	s.c.audit(s.event)
+	s.begun()
 	s.control.attach(program)
 	defer s.control.detach()
 	s.replies.release(true)

@@ -136,7 +136,7 @@ func (c *config) users() (*authz.Users, error) {
 
 // split takes joined errors apart.
 func split(err error) (list []error) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // not what it wraps
+	joined, ok := err.(interface{ Unwrap() []error })
 	switch {
 	case ok:
 		for _, one := range joined.Unwrap() {
