@@ -2,6 +2,8 @@ package fakessh
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"fakessh/authz"
 	"fakessh/bootstrap/agent/session"
@@ -33,6 +36,8 @@ type ControlServer struct {
 	// with Lease nil, and then with the lease that will be used, which knows the account. nil permits everything to whom Admit admits.
 	Authorize func(ctx context.Context, a *Access) error
 	// Ops are operations beside sessions and dials, by name.
+	// Ended is told what became of everything that has a Dest. nil is nobody. It must not block for long.
+	Ended  func(e *ControlEnd)
 	Ops    map[string]ControlOp
 	Env    *authz.EnvList // variables that sessions may set; nil = authz.DefaultEnvList
 	Logger *slog.Logger   // nil discards
@@ -57,10 +62,21 @@ type ControlServer struct {
 
 // Access is one question to ControlServer.Authorize.
 type Access struct {
+	Conn       string // names the connection, and within a run in a target the invocation: "5f0c…", "5f0c…/1"
 	Peer       Peer
 	Invocation *session.Invocation
 	Dest       Dest   // of a session, a dial or a hold; where the program of a run is to run; zero for other operations
 	Lease      *Lease // nil before Dest is connected
+	refused    bool   // the last answer was a refusal
+}
+
+// ControlEnd is how something ended that Authorize was asked about.
+type ControlEnd struct {
+	*Access               // with the Lease it had, which is over; nil when Dest was not connected
+	Exit    *session.Exit // of a session or a run; nil when it never ran, was lost, or led from one target into another
+	Err     error         // why it did not end by itself; nil if it did
+	Refused bool          // Err is Authorize's
+	Elapsed time.Duration
 }
 
 // Peer is the process at the other end of a unix socket, as the kernel says.
@@ -260,14 +276,36 @@ func (s *ControlServer) serve(ctx context.Context, conn *session.InvokeConn) {
 // handle does what was asked for, and returns what was told about it.
 func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r *ControlRequest) error {
 	s.confine(r.Invocation)
-	a := &Access{Peer: r.Peer, Invocation: r.Invocation}
+	a := &Access{Conn: newConnID(), Peer: r.Peer, Invocation: r.Invocation}
 	var err error
-	if a.Dest, err = s.about(r.Invocation); err == nil {
-		err = s.authorize(ctx, a)
-	}
-	if err != nil {
+	if a.Dest, err = s.about(r.Invocation); err != nil {
 		_ = conn.SendError(err)
 		return err
+	}
+	end := s.watchEnd(a)
+	exit, err := s.perform(ctx, conn, r, a)
+	end(exit, err) // on record before it is known
+	conn.End(exit, err)
+	return err
+}
+
+// watchEnd begins the time of what a is about, and returns what tells Ended.
+func (s *ControlServer) watchEnd(a *Access) func(exit *session.Exit, err error) {
+	begun := time.Now()
+	return func(exit *session.Exit, err error) {
+		if a.Invocation.Op == session.OpDial {
+			exit = nil
+		}
+		if s.Ended != nil && a.Dest.Target.Name != "" {
+			s.Ended(&ControlEnd{Access: a, Exit: exit, Err: err, Refused: a.refused, Elapsed: time.Since(begun)})
+		}
+	}
+}
+
+// perform is handle, once it is clear where. exit is nil where there is none.
+func (s *ControlServer) perform(ctx context.Context, conn *session.InvokeConn, r *ControlRequest, a *Access) (exit *session.Exit, err error) {
+	if err := s.authorize(ctx, a); err != nil {
+		return nil, err
 	}
 	switch r.Invocation.Op {
 	case session.OpSession:
@@ -279,7 +317,7 @@ func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r 
 			return s.startDial(ctx, a, r.Invocation)
 		})
 	case session.OpRun:
-		return s.run(ctx, conn, r, a)
+		return conn.ServeSession(ctx, r.Files, func(ctx context.Context) (*session.Client, func(), error) { return s.startRun(ctx, a) })
 	case session.OpHold:
 		return conn.ServeHold(ctx, func(ctx context.Context) (func(), error) {
 			lease, err := s.connect(ctx, a, r.Invocation)
@@ -289,7 +327,14 @@ func (s *ControlServer) handle(ctx context.Context, conn *session.InvokeConn, r 
 			return lease.Release, nil
 		})
 	}
-	return s.operate(ctx, conn, r)
+	return nil, s.operate(ctx, conn, r)
+}
+
+// newConnID names a connection in records.
+func newConnID() string {
+	id := make([]byte, 6)
+	rand.Read(id)
+	return hex.EncodeToString(id)
 }
 
 // confine takes out of an invocation what is not the asking end's to say: variables that a client of SSH could not set either, who the
@@ -310,25 +355,21 @@ func (s *ControlServer) confine(inv *session.Invocation) {
 func (s *ControlServer) operate(ctx context.Context, conn *session.InvokeConn, r *ControlRequest) error {
 	op, ok := s.Ops[r.Invocation.Op]
 	if !ok {
-		err := fmt.Errorf("control socket: no operation %q", r.Invocation.Op)
-		_ = conn.SendError(err)
-		return err
+		return fmt.Errorf("control socket: no operation %q", r.Invocation.Op)
 	}
 	ctx, cancel := conn.Watch(ctx)
 	defer cancel()
-	if err := op(ctx, r); err != nil {
-		_ = conn.SendError(err)
-		return err
-	}
-	return conn.Send(session.InvokeDone, nil)
+	return op(ctx, r)
 }
 
 // authorize asks the hook; without one, whoever was admitted may.
 func (s *ControlServer) authorize(ctx context.Context, a *Access) error {
-	if s.Authorize != nil {
-		return s.Authorize(ctx, a)
+	if s.Authorize == nil {
+		return nil
 	}
-	return nil
+	err := s.Authorize(ctx, a)
+	a.refused = err != nil
+	return err
 }
 
 // about is the place that an invocation is about. A run is about where its program runs: where its ssh leads is the business of each
@@ -396,9 +437,8 @@ func (s *ControlServer) connect(ctx context.Context, a *Access, inv *session.Inv
 	if err != nil {
 		return nil, err
 	}
-	again := *a
-	again.Lease = lease
-	if err := s.authorize(ctx, &again); err != nil {
+	a.Lease = lease
+	if err := s.authorize(ctx, a); err != nil {
 		lease.Release()
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,8 +33,7 @@ var errRunEnded = errors.New("the run has ended")
 // remoteRun is a run's program in a target, seen from the gateway.
 type remoteRun struct {
 	srv    *ControlServer
-	dest   string // as in an Invocation
-	peer   Peer   // who asked for the run
+	access *Access // the run's own: who asked for it, where its ssh leads
 	from   *Lease
 	client *session.Client
 	ctx    context.Context // ends with the run
@@ -48,7 +48,7 @@ func (s *ControlServer) startRun(ctx context.Context, a *Access) (c *session.Cli
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &remoteRun{srv: s, dest: a.Invocation.Dest, peer: a.Peer, from: lease, slots: make(chan struct{}, maxFromInvocations)}
+	r := &remoteRun{srv: s, access: a, from: lease, slots: make(chan struct{}, maxFromInvocations)}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	if r.client, err = session.Start(ctx, lease.Context(), runSpec(a.Invocation)); err != nil {
 		r.cancel(err)
@@ -94,26 +94,34 @@ func (r *remoteRun) answer(id uint64, err error) {
 	})
 }
 
-// serve joins one invocation to its destination. An error has not been told yet.
+// serve serves one invocation. An error has not been told yet.
 func (r *remoteRun) serve(id uint64) error {
 	inv, err := r.fetch(id)
 	if err != nil {
 		return err
 	}
 	r.srv.confine(inv)
-	a := &Access{Peer: r.peer, Invocation: inv}
+	a := &Access{Conn: r.access.Conn + "/" + strconv.FormatUint(id, 36), Peer: r.access.Peer, Invocation: inv}
 	if a.Dest, err = r.srv.destination(inv); err != nil {
 		return err
 	}
+	end := r.srv.watchEnd(a)
+	err = r.join(id, a)
+	end(nil, err)
+	return err
+}
+
+// join joins one invocation to its destination, until either is over.
+func (r *remoteRun) join(id uint64, a *Access) error {
 	if err := r.srv.authorize(r.ctx, a); err != nil {
 		return err
 	}
-	lease, err := r.srv.connect(r.ctx, a, inv)
+	lease, err := r.srv.connect(r.ctx, a, a.Invocation)
 	if err != nil {
 		return err
 	}
 	defer lease.Release()
-	there := router.OpenSpec{Context: lease.Context()}
+	inv, there := a.Invocation, router.OpenSpec{Context: lease.Context()}
 	switch inv.Op {
 	case session.OpSession:
 		there.Name, there.Args = session.FuncStart, []any{inv.Spec.Encode()}
@@ -155,13 +163,8 @@ func (r *remoteRun) fetch(id uint64) (*session.Invocation, error) {
 	if inv.Op != session.OpSession && inv.Op != session.OpDial {
 		return nil, fmt.Errorf("invocation: no operation %q", inv.Op)
 	}
-	inv.Dest = r.dest
+	inv.Dest = r.access.Invocation.Dest
 	return inv, nil
-}
-
-// run serves OpRun.
-func (s *ControlServer) run(ctx context.Context, conn *session.InvokeConn, r *ControlRequest, a *Access) error {
-	return conn.ServeSession(ctx, r.Files, func(ctx context.Context) (*session.Client, func(), error) { return s.startRun(ctx, a) })
 }
 
 func runSpec(inv *session.Invocation) *session.Spec {

@@ -121,9 +121,13 @@ func (h *shims) serve(conn *session.InvokeConn) {
 		}
 		return
 	}
+	conn.End(h.perform(conn, i, files))
+}
+
+func (h *shims) perform(conn *session.InvokeConn, i *session.Invocation, files []*session.Descriptor) (*session.Exit, error) {
 	switch i.Op {
 	case session.OpSession:
-		_ = conn.ServeSession(h.ctx, files, func(ctx context.Context) (*session.Client, func(), error) {
+		return conn.ServeSession(h.ctx, files, func(ctx context.Context) (*session.Client, func(), error) {
 			s, release, err := h.open(ctx, i)
 			if err != nil {
 				return nil, nil, err
@@ -131,12 +135,11 @@ func (h *shims) serve(conn *session.InvokeConn) {
 			return session.NewClient(s), release, nil
 		})
 	case session.OpDial:
-		_ = conn.ServeDial(h.ctx, files, func(ctx context.Context) (*router.Stream, func(), error) { return h.open(ctx, i) })
+		return conn.ServeDial(h.ctx, files, func(ctx context.Context) (*router.Stream, func(), error) { return h.open(ctx, i) })
 	case session.OpHold:
-		_ = conn.ServeHold(h.ctx, func(context.Context) (func(), error) { return func() {}, nil })
-	default:
-		_ = conn.SendError(errors.New("control socket: no operation " + i.Op))
+		return conn.ServeHold(h.ctx, func(context.Context) (func(), error) { return func() {}, nil })
 	}
+	return nil, errors.New("control socket: no operation " + i.Op)
 }
 
 // open announces i to the gateway and waits for the stream that it joins to the destination's.

@@ -17,10 +17,12 @@ type auditEvents struct {
 
 // Event implements proxy.Auditor.
 func (a auditEvents) Event(e proxy.Event) {
-	rec, ok := auditRecord(e)
-	if !ok {
-		return
+	if rec, ok := auditRecord(e); ok {
+		a.append(rec)
 	}
+}
+
+func (a auditEvents) append(rec authz.Record) {
 	if err := a.log.Append(rec); err != nil {
 		a.problem.Error("audit record not written", "err", err)
 	}

@@ -31,7 +31,7 @@ func (e *configError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e
 // yamlFile decodes strictly: every key is known, every value has its kind, every error has its line.
 type yamlFile struct {
 	name  string
-	errs  []error
+	errs  []*configError
 	lines map[string]*yaml.Node // where users, targets and exits stand, for what is seen later
 	bad   map[string]bool       // which of them have mistakes of their own
 }
@@ -53,6 +53,15 @@ func syntaxError(file string, err error) error {
 	return fmt.Errorf("%s: %s", file, text)
 }
 
+// all is every mistake as one error.
+func (f *yamlFile) all() error {
+	errs := make([]error, len(f.errs))
+	for i, e := range f.errs {
+		errs[i] = e
+	}
+	return errors.Join(errs...)
+}
+
 // parse fills c from the text of a file.
 func (c *config) parse(name string, text []byte) error {
 	f := &yamlFile{name: name, lines: map[string]*yaml.Node{}, bad: map[string]bool{}}
@@ -71,7 +80,7 @@ func (c *config) parse(name string, text []byte) error {
 	f.root(c, doc.Content[0])
 	f.connections(c)
 	c.lines, c.bad = f.lines, f.bad
-	return errors.Join(f.errs...)
+	return f.all()
 }
 
 func (f *yamlFile) root(c *config, n *yaml.Node) {

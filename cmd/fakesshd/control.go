@@ -46,6 +46,7 @@ func (d *daemon) listenControl() (*controlServer, error) {
 		Tree:      d.tree,
 		Admit:     d.admit,
 		Authorize: d.authorize,
+		Ended:     d.ended,
 		Ops:       map[string]fakessh.ControlOp{opTree: d.showTree},
 		Logger:    d.log,
 	}}, nil
@@ -94,7 +95,10 @@ func (d *daemon) showTree(_ context.Context, r *fakessh.ControlRequest) error {
 // askTree asks the running gateway.
 func askTree(ctx context.Context, cfg *config) ([]fakessh.Node, error) {
 	text, err := askGateway(ctx, cfg.Sockets, opTree)
-	if err != nil {
+	switch refused := new(session.RefusedError); {
+	case errors.As(err, &refused):
+		return nil, fmt.Errorf("tree: %w", err)
+	case err != nil:
 		return nil, fmt.Errorf("tree: no answer from a gateway: %w", err)
 	}
 	var nodes []fakessh.Node

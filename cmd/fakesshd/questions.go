@@ -27,7 +27,7 @@ func (d *daemon) authorize(_ context.Context, a *fakessh.Access) error {
 	}
 	for _, q := range questions {
 		q.req.Subject = subject
-		q.req.SourceAddr = "unix:" + strconv.Itoa(a.Peer.PID)
+		q.req.SourceAddr, q.req.Conn = sourceOf(a.Peer), a.Conn
 		if dec := q.decide(q.req); !dec.Allow {
 			return errors.New(dec.Public)
 		}
@@ -38,20 +38,32 @@ func (d *daemon) authorize(_ context.Context, a *fakessh.Access) error {
 // admit implements fakessh.ControlServer.Admit: whoever is no principal has nothing to ask.
 func (d *daemon) admit(p fakessh.Peer) error {
 	_, err := d.peer(p)
+	if err != nil {
+		d.refusedPeer(p, accountName(p.UID), err)
+	}
 	return err
 }
 
 // peer is the principal behind a local account.
 func (d *daemon) peer(p fakessh.Peer) (authz.Subject, error) {
-	account, err := user.LookupId(strconv.Itoa(p.UID))
-	if err != nil {
+	account := accountName(p.UID)
+	if account == "" {
 		return authz.Subject{}, fmt.Errorf("uid %d is no account here", p.UID)
 	}
-	subject, ok := d.users.ByUnix(account.Username)
+	subject, ok := d.users.ByUnix(account)
 	if !ok {
-		return authz.Subject{}, fmt.Errorf("account %q is no user of this gateway", account.Username)
+		return authz.Subject{}, fmt.Errorf("account %q is no user of this gateway", account)
 	}
 	return subject, nil
+}
+
+// accountName is the name of a local account, or "".
+func accountName(uid int) string {
+	account, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		return ""
+	}
+	return account.Username
 }
 
 // question is a request and how it is answered.

@@ -17,6 +17,7 @@ import (
 	"fakessh"
 	"fakessh/authz"
 	"fakessh/proxy"
+	"fakessh/router"
 )
 
 func serveCommand(opt *options, std stdio) *cobra.Command {
@@ -58,10 +59,11 @@ type daemon struct {
 	proxy     *proxy.Server
 	control   *controlServer
 	listeners []net.Listener
+	strangers router.Quota // of records about local accounts that are nobody
 }
 
 func newDaemon(cfg *config, log *slog.Logger) (d *daemon, err error) {
-	d = &daemon{cfg: cfg, log: log}
+	d = &daemon{cfg: cfg, log: log, strangers: router.Quota{Burst: 100, PerSecond: 1}}
 	defer func() {
 		if err != nil {
 			d.close()

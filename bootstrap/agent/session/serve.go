@@ -12,61 +12,73 @@ import (
 var ErrAbandoned = errors.New("the asking program is gone")
 
 // ServeSession serves an OpSession: it starts the session, carries its bytes between it and the descriptors 0, 1 and
-// 2, and tells the asking end how it ended. It closes the descriptors, and calls what start returned beside the client at the
-// end. It returns what it told: nil after an exit.
-func (c *InvokeConn) ServeSession(ctx context.Context, files []*Descriptor, start func(context.Context) (*Client, func(), error)) error {
+// 2, and returns how it ended, or why it did not, for End. It closes the descriptors, and calls what start returned beside the
+// client at the end.
+func (c *InvokeConn) ServeSession(ctx context.Context, files []*Descriptor, start func(context.Context) (*Client, func(), error)) (*Exit, error) {
 	defer CloseDescriptors(files)
 	if err := checkDescriptors(files, 3); err != nil {
-		return c.refuse(err)
+		return nil, err
 	}
 	w, ctx, cancel := c.watch(ctx)
 	defer cancel()
 	client, release, err := start(ctx)
 	if err != nil {
-		return c.refuse(because(ctx, err))
+		return nil, because(ctx, err)
 	}
 	defer release()
 	w.bind(client)
 	_ = c.Send(InvokeStarted, nil) // whoever cannot hear it is gone, which the watcher sees
 	exit, err := client.Carry(ctx, Stdio{files[0], files[1], files[2]})
 	if err != nil {
-		return c.refuse(because(ctx, err))
+		return nil, because(ctx, err)
 	}
-	return c.Send(InvokeExit, AppendExit(nil, exit))
+	return &exit, nil
 }
 
 // ServeDial serves an OpDial in the same manner. The descriptors are two, which may be the same socket.
-func (c *InvokeConn) ServeDial(ctx context.Context, files []*Descriptor, dial func(context.Context) (*router.Stream, func(), error)) error {
+func (c *InvokeConn) ServeDial(ctx context.Context, files []*Descriptor, dial func(context.Context) (*router.Stream, func(), error)) (*Exit, error) {
 	defer CloseDescriptors(files)
 	if err := checkDescriptors(files, 2); err != nil {
-		return c.refuse(err)
+		return nil, err
 	}
 	_, ctx, cancel := c.watch(ctx)
 	defer cancel()
 	s, release, err := dial(ctx)
 	if err != nil {
-		return c.refuse(because(ctx, err))
+		return nil, because(ctx, err)
 	}
 	defer release()
 	_ = c.Send(InvokeStarted, nil)
 	if err := CarryStream(ctx, s, files[0], files[1]); err != nil {
-		return c.refuse(because(ctx, err))
+		return nil, because(ctx, err)
 	}
-	return c.Send(InvokeExit, AppendExit(nil, Exit{}))
+	return &Exit{}, nil
 }
 
-// ServeHold serves an OpHold: what hold returns is called when the asking end is gone.
-func (c *InvokeConn) ServeHold(ctx context.Context, hold func(context.Context) (func(), error)) error {
+// ServeHold serves an OpHold: what hold returns is called when the asking end is gone, or ctx has ended, whose cause it returns.
+func (c *InvokeConn) ServeHold(ctx context.Context, hold func(context.Context) (func(), error)) (*Exit, error) {
 	_, ctx, cancel := c.watch(ctx)
 	defer cancel()
 	release, err := hold(ctx)
 	if err != nil {
-		return c.refuse(because(ctx, err))
+		return nil, because(ctx, err)
 	}
 	defer release()
 	_ = c.Send(InvokeStarted, nil)
 	<-ctx.Done()
-	return c.refuse(context.Cause(ctx))
+	return nil, context.Cause(ctx)
+}
+
+// End tells the asking end how it ended: an error, an exit, or that an operation is done.
+func (c *InvokeConn) End(exit *Exit, err error) {
+	switch {
+	case err != nil:
+		_ = c.SendError(err)
+	case exit != nil:
+		_ = c.Send(InvokeExit, AppendExit(nil, *exit))
+	default:
+		_ = c.Send(InvokeDone, nil)
+	}
 }
 
 // Watch returns a context that ends when the asking end is gone. Nobody else may read c from then on.
@@ -80,12 +92,6 @@ func (c *InvokeConn) watch(ctx context.Context) (*watcher, context.Context, func
 	w := &watcher{cancel: cancel}
 	go w.run(c) // ends with the connection, which whoever accepted it closes
 	return w, ctx, func() { cancel(nil) }
-}
-
-// refuse tells err and returns it.
-func (c *InvokeConn) refuse(err error) error {
-	_ = c.SendError(err)
-	return err
 }
 
 // plain is err as the user reads it: of an exception of the far side, its text alone.
