@@ -62,7 +62,7 @@ func parseOffer(text string) *Offer {
 	o.FD, _ = strconv.Atoi(words[2])
 	token, _ := hex.DecodeString(words[3])
 	copy(o.Token[:], token)
-	if o.PID <= 0 || o.FD < 0 || o.Capability() != offerCap+text { // the latter finds every error of the above
+	if o.PIDNS == 0 || o.PID <= 0 || o.FD < 0 || o.Capability() != offerCap+text { // the latter finds every error of the above
 		return nil
 	}
 	return &o

@@ -9,8 +9,9 @@ import (
 	"fakessh/bootstrap"
 )
 
-// offerTime bounds what an offer may cost: a hostile agent can make it wait, and nothing else.
-const offerTime = 250 * time.Millisecond
+// offerTime bounds what an offer may cost. An honest agent answers or refuses at once, but on a busy machine that takes its time; a
+// hostile one can make it last, as it can with everything up to connect_timeout.
+const offerTime = time.Second
 
 // takeOffer makes the link that the agent offers. An error says why there is none; then the agent still waits for the choice.
 func takeOffer(ctx context.Context, offer *bootstrap.Offer) (*net.UnixConn, error) {

@@ -37,6 +37,9 @@ func acceptOffer(ctx context.Context, offer *bootstrap.Offer) (*net.UnixConn, er
 
 // findProcess returns what number the process PID of the pid namespace PIDNS has in ours. The youngest are looked at first: it is one of these.
 func findProcess(ctx context.Context, offer *bootstrap.Offer) (int, error) {
+	if pidNamespace("/proc/self") == offer.PIDNS {
+		return offer.PID, nil
+	}
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return 0, err
@@ -58,12 +61,20 @@ func findProcess(ctx context.Context, offer *bootstrap.Offer) (int, error) {
 			return 0, context.Cause(ctx)
 		}
 		dir := "/proc/" + strconv.Itoa(pid)
-		var st unix.Stat_t
-		if unix.Stat(dir+"/ns/pid", &st) == nil && st.Ino == offer.PIDNS && innerPID(dir) == offer.PID {
+		if pidNamespace(dir) == offer.PIDNS && innerPID(dir) == offer.PID {
 			return pid, nil
 		}
 	}
 	return 0, errors.New("the agent's process is not in sight")
+}
+
+// pidNamespace is the number of the namespace a process is in, 0 if that is not for us to know.
+func pidNamespace(dir string) uint64 {
+	var st unix.Stat_t
+	if unix.Stat(dir+"/ns/pid", &st) != nil {
+		return 0
+	}
+	return st.Ino
 }
 
 // innerPID is the number that a process has in its own pid namespace, 0 if that is not to be known.
