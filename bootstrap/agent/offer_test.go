@@ -153,6 +153,7 @@ func TestDirectLinkEnds(t *testing.T) {
 		pid := t.TempDir() + "/pid"
 		conn := dialEngine(t, stubImages(t), `sh -c 'echo $$ >"$0"; exec cat' `+pid+` | "$@" | cat`)
 		r, _ := talk(t, conn) // so that the choice has gone through that cat
+		child := r.Context(7)
 		text, err := os.ReadFile(pid)
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +162,7 @@ func TestDirectLinkEnds(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		select {
-		case <-r.Context(7).Done():
+		case <-child.Done():
 		case <-background(t).Done():
 			t.Error("the link is still there")
 		}
