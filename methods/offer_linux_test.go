@@ -254,6 +254,26 @@ func TestOfferThatIsNotKept(t *testing.T) {
 	}
 }
 
+// A link takes bytes and nothing else, where the kernel can see to that.
+func TestLinkTakesNoDescriptors(t *testing.T) {
+	ours, theirs, err := newLink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	if _, err := unix.GetsockoptInt(int(theirs.Fd()), unix.SOL_SOCKET, unix.SO_PASSRIGHTS); errors.Is(err, unix.ENOPROTOOPT) {
+		t.Skip("this kernel has no such option")
+	}
+	rights := unix.UnixRights(int(theirs.Fd()))
+	if err := unix.Sendmsg(int(theirs.Fd()), []byte{0}, rights, nil, unix.MSG_DONTWAIT); !errors.Is(err, unix.EPERM) {
+		t.Errorf("sending a descriptor gave %v", err)
+	}
+	if n, err := theirs.Write([]byte("x")); n != 1 || err != nil {
+		t.Errorf("sending a byte gave %v", err)
+	}
+}
+
 func TestOfferIsCancelled(t *testing.T) {
 	o := offerOf(t, unix.SOCK_SEQPACKET)
 	o.leave(t, o.Token[:])

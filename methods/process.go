@@ -120,6 +120,7 @@ func newLink() (ours *net.UnixConn, theirs *os.File, err error) {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, linkBuffer)
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, linkBuffer)
 	}
+	refuseRights(fds[0])
 	file, theirs := os.NewFile(uintptr(fds[0]), "link"), os.NewFile(uintptr(fds[1]), "stdio")
 	defer file.Close() // FileConn has a duplicate
 	conn, err := net.FileConn(file)
