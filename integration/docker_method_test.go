@@ -172,12 +172,12 @@ func TestDockerMethodErrors(t *testing.T) {
 
 // When the container is killed the link ends at once, and says why, whichever way it goes.
 func TestDockerMethodLost(t *testing.T) {
-	t.Run("through the engine", func(t *testing.T) { lost(t, methodtest.Images(t)) })
-	t.Run("past it", func(t *testing.T) { lost(t, shipped(t)) })
+	t.Run("through the engine", func(t *testing.T) { lost(t, "fk-lost1", methodtest.Images(t)) })
+	t.Run("past it", func(t *testing.T) { lost(t, "fk-lost2", shipped(t)) })
 }
 
-func lost(t *testing.T, images *bootstrap.Images) {
-	const name = "fk-lost"
+func lost(t *testing.T, name string, images *bootstrap.Images) {
+	t.Helper()
 	if err := exec.Command("docker", "-H", b.Docker, "run", "-d", "--rm", "--name", name, "--network", "none", "fk-tiny").Run(); err != nil {
 		t.Fatal(err)
 	}
