@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 )
 
 // link is the byte stream to the parent: private duplicates of what were stdin and stdout.
@@ -13,7 +14,11 @@ type link struct {
 
 func (l *link) Read(p []byte) (int, error)  { return l.in.Read(p) }
 func (l *link) Write(p []byte) (int, error) { return l.out.Write(p) }
-func (l *link) Close() error                { return errors.Join(l.in.Close(), l.out.Close()) }
+
+// SyscallConn is for writing: what is read comes by another descriptor. (syscall.Conn)
+func (l *link) SyscallConn() (syscall.RawConn, error) { return l.out.SyscallConn() }
+
+func (l *link) Close() error { return errors.Join(l.in.Close(), l.out.Close()) }
 
 // protect moves the link away from the standard descriptors, so that no library and no child can disturb it: stdin becomes
 // /dev/null, stdout and stderr a pipe whose reading end is captured. What else was inherited is not passed on to sessions.

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"fakessh/router"
 )
 
 // Descriptor is a descriptor that came from another program over a unix socket. Both use the same open file
@@ -161,6 +163,23 @@ func (d *Descriptor) Write(p []byte) (total int, err error) {
 		}
 	}
 	return total, nil
+}
+
+// TryWrite writes what can be written without waiting; of a file or a device nobody can say. (router.TryWriter)
+func (d *Descriptor) TryWrite(p []byte) (n int) {
+	if d.kind != kindPipe && d.kind != kindSocket || d.begin() != nil {
+		return 0
+	}
+	defer d.end()
+	if d.own != nil {
+		if c, err := d.own.SyscallConn(); err == nil {
+			n = router.TryWrite(c, p)
+		}
+	} else {
+		n, _ = restart(func() (int, error) { return d.writeNow(p) })
+	}
+	d.count(n)
+	return n
 }
 
 // CloseWrite lets the other end of a socket see EOF, also while other programs have it open.
