@@ -266,6 +266,12 @@ func (g *growing) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// WaitReadable waits for what the program writes. (router.ReadWaiter)
+func (g *growing) WaitReadable(d time.Duration) bool {
+	c, err := g.file.SyscallConn()
+	return err == nil && router.WaitReadable(c, d)
+}
+
 func (g *growing) Write(p []byte) (int, error) {
 	n, err := g.file.Write(p)
 	g.count(n)

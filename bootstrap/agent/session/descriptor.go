@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -147,6 +148,26 @@ func (d *Descriptor) read(p []byte) (int, error) {
 		return n, err
 	}
 	return d.try(0, func() (int, error) { return d.readNow(p) })
+}
+
+// WaitReadable waits until there is something to read, for t at most. (router.ReadWaiter)
+func (d *Descriptor) WaitReadable(t time.Duration) bool {
+	if d.begin() != nil {
+		return true // Read will say so
+	}
+	defer d.end()
+	if d.own == nil {
+		return pollFor(d.fd, unix.POLLIN, t)
+	}
+	c, err := d.own.SyscallConn()
+	return err == nil && router.WaitReadable(c, t)
+}
+
+// pollFor waits for events, for t at most. Hangups and errors count: the system call tells them.
+func pollFor(fd int, events int16, t time.Duration) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
+	n, err := unix.Poll(fds, int(t/time.Millisecond))
+	return err == nil && n > 0
 }
 
 // Write writes all of p. (io.Writer) When nobody can read it any more the error matches syscall.EPIPE.
