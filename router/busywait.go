@@ -32,25 +32,25 @@ func WaitReadable(c syscall.RawConn, d time.Duration) (ready bool) {
 	return ready
 }
 
-// busyReader reads r, and lingers before a read as long as there is much to read. One goroutine uses it.
+// busyReader is what BusyReader returns.
 type busyReader struct {
 	r    io.Reader
-	wait func(d time.Duration) bool // nil: r cannot be waited for
+	wait func(d time.Duration) bool
 	busy bool
 }
 
-func newBusyReader(r io.Reader) *busyReader {
-	b := &busyReader{r: r}
+// BusyReader returns a reader of r, or r itself if it has no descriptor, that lingers before a read as long as there is much to read.
+// One goroutine may use it.
+func BusyReader(r io.Reader) io.Reader {
 	if w, ok := r.(ReadWaiter); ok {
-		b.wait = w.WaitReadable
-		return b
+		return &busyReader{r: r, wait: w.WaitReadable}
 	}
 	if c, ok := r.(syscall.Conn); ok {
 		if raw, err := c.SyscallConn(); err == nil {
-			b.wait = func(d time.Duration) bool { return WaitReadable(raw, d) }
+			return &busyReader{r: r, wait: func(d time.Duration) bool { return WaitReadable(raw, d) }}
 		}
 	}
-	return b
+	return r
 }
 
 func (b *busyReader) Read(p []byte) (int, error) {
@@ -58,6 +58,6 @@ func (b *busyReader) Read(p []byte) (int, error) {
 		b.busy = b.wait(linger)
 	}
 	n, err := b.r.Read(p)
-	b.busy = b.wait != nil && (b.busy || n >= busyRead)
+	b.busy = b.busy || n >= busyRead
 	return n, err
 }

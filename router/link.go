@@ -81,7 +81,7 @@ func (l *Link) lossCause() error {
 
 func (l *Link) readLoop() {
 	defer l.r.wg.Done()
-	in := frameReader{r: newBusyReader(l.rwc), max: l.max}
+	in := frameReader{r: BusyReader(l.rwc), max: l.max}
 	var h header
 	for {
 		buf, err := in.next(&h)

@@ -116,7 +116,7 @@ func (s *Stream) ReadFrom(r io.Reader) (int64, error) { return s.CopyFrom(Main, 
 // CopyFrom is ReadFrom for either class; two copies, one per class, may run at once. What one read of r gives is sent
 // at once. A stream that ends does not end a read of r that waits: close r when Done is.
 func (s *Stream) CopyFrom(c Class, r io.Reader) (total int64, err error) {
-	size, in := firstRead, newBusyReader(r)
+	size, in := firstRead, BusyReader(r)
 	for idle := 0; ; {
 		buf := newDataFrame(c, size)
 		n, err := in.Read(buf[frameSpace:])
