@@ -219,13 +219,17 @@ func TestBatchWriterKeepsWhatTheSocketDoesNotTake(t *testing.T) {
 			}
 			rest = rest[n:]
 		}
-		w.drain()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for w.startFlush(); w.busy; {
+			w.free.Wait()
+		}
+		if w.buf != nil {
+			t.Error("an idle writer holds something")
+		}
 		a.Close()
 	}()
 	if got, err := io.ReadAll(b); !bytes.Equal(got, data) || err != nil {
 		t.Errorf("%d bytes of %d arrived in order, %v", len(got), len(data), err)
-	}
-	if w.buf != nil || w.busy {
-		t.Error("an idle writer holds something")
 	}
 }
