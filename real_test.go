@@ -39,6 +39,7 @@ func withCache(run func() int) int {
 	if cache, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
 		_ = os.Setenv("GOCACHE", filepath.Join(cache, "go-build")) // shippedProgram's is where it was
 	}
+	removeOld()
 	dir, err := os.MkdirTemp("", "fakessh-test-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -48,6 +49,16 @@ func withCache(run func() int) int {
 		panic(err)
 	}
 	return run()
+}
+
+// removeOld removes what tests have left that were killed. None takes a day.
+func removeOld() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "fakessh*-test-*"))
+	for _, dir := range dirs {
+		if st, err := os.Lstat(dir); err == nil && time.Since(st.ModTime()) > 24*time.Hour {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // realTree makes a tree of real contexts. When the test is over, nothing of them may be left:
