@@ -3,6 +3,7 @@ package fakessh
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -68,6 +69,21 @@ func (e *OtherAccountError) Error() string {
 type UnreachableError struct{ Silence string }
 
 func (e *UnreachableError) Error() string { return "no answer for " + e.Silence }
+
+// NoAnswerError says that the agent of a context, which is there, has not answered a request. It is a net.Error that timed out.
+type NoAnswerError struct {
+	Op     string // "start a session"
+	Target string
+	After  time.Duration
+}
+
+func (e *NoAnswerError) Error() string {
+	return e.Op + " in " + e.Target + ": no answer after " + e.After.String()
+}
+
+// Timeout and Temporary make it a net.Error.
+func (e *NoAnswerError) Timeout() bool   { return true }
+func (e *NoAnswerError) Temporary() bool { return true }
 
 // Causes for which the tree itself ends a context.
 var (

@@ -223,6 +223,7 @@ func (c *runConfig) execute(ctx context.Context, argv []string, place *session.P
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
+	_ = place.Began(cmd.Process.Pid) // it matters only should this process be killed
 	done := make(chan struct{})
 	go func() { // ends with the program
 		defer close(done)

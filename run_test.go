@@ -363,25 +363,16 @@ func TestRunLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	tree := realTree(t, nil)
 	runOK(t, tree, "local", script("ssh x true"))
-	before := openFDs(t)
+	before := len(openFiles())
 	goroutines := runtime.NumGoroutine()
 	for range 20 {
 		runOK(t, tree, "local", script("ssh x true; echo a | ssh x cat >/dev/null"))
 	}
 	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
-	eventually(t, "descriptors are closed", func() bool { return openFDs(t) <= before })
+	eventually(t, "descriptors are closed", func() bool { return len(openFiles()) <= before })
 	if left, _ := filepath.Glob(dir + "/fakessh-run-*"); len(left) != 0 {
 		t.Errorf("left %q", left)
 	}
-}
-
-func openFDs(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
 }
 
 func TestRunFromATarget(t *testing.T) {

@@ -155,10 +155,10 @@ func (c *conn) subject() authz.Subject {
 // login is what was typed as the user name.
 func (c *conn) login() login { return c.ident.Load().login }
 
-// end is called once, when the connection has ended.
+// end is called once, when the connection has ended. That is what Close waits for.
 func (c *conn) end() {
+	defer c.srv.untrack(c)
 	c.close()
-	c.srv.untrack(c)
 	failed := false
 	c.admitOnce.Do(func() {
 		failed = true

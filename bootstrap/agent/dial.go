@@ -6,13 +6,10 @@ import (
 	"net"
 	"sync"
 	"syscall"
-	"time"
 
+	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
 )
-
-// dialTimeout is how long a connection may take to come up: a little less than the two minutes of Linux's TCP.
-const dialTimeout = 60 * time.Second
 
 // dial serves FuncDial: network, address → stream.
 func (a *Agent) dial(ctx context.Context, c *router.Call) (any, error) {
@@ -63,7 +60,7 @@ func connectTo(ctx context.Context, network, address string) (halfConn, error) {
 	if network != "tcp" && network != "unix" {
 		return nil, errors.New("connect failed: unknown network " + network)
 	}
-	d := net.Dialer{Timeout: dialTimeout}
+	d := net.Dialer{Timeout: session.DialTimeout}
 	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, errors.New("connect failed: " + dialReason(err))

@@ -49,7 +49,9 @@ func (a *Agent) launch(spec *session.Spec, s *router.Stream) (*run, error) {
 		h.close()
 		return nil, err
 	}
-	r.shims = h
+	if r.shims = h; h != nil && r.proc != nil {
+		_ = h.place.Began(r.proc.pid) // it matters only should the agent be killed
+	}
 	return r, nil
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"path"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"github.com/pkg/sftp"
 
 	"fakessh/bootstrap/agent/session"
+	"fakessh/methods"
 	"fakessh/router"
 )
 
@@ -44,7 +46,7 @@ func (a *Agent) serveSFTP(s *router.Stream, acct account, dir string) {
 		if name == "" || name == acct.Name {
 			return acct, true
 		}
-		return accountNamed(name)
+		return methods.AccountNamed(context.Background(), name)
 	})
 	server, err := sftp.NewServer(front, sftp.WithAllocator(), sftp.WithMaxTxPacket(sftpPayload))
 	if err == nil {
