@@ -23,10 +23,9 @@ var fastAES = cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.
 // permits it) is then offered everything.
 const kexWait = time.Second
 
-// chooseCiphers reads the client's version and KEXINIT from t, leaving them to be read again, and returns the ciphers to offer;
-// nil is x/crypto's own list. Our version line must have been sent: some clients wait for it. An error is the connection's.
+// chooseCiphers reads the client's KEXINIT from t, leaving it to be read again, and returns the ciphers to offer; nil is
+// x/crypto's own list. The version lines must have been exchanged: some clients wait for ours. An error is the connection's.
 func chooseCiphers(t *transport) ([]string, error) {
-	var wait time.Duration
 	for {
 		k, err := parseHello(t.peek)
 		switch {
@@ -35,10 +34,7 @@ func chooseCiphers(t *transport) ([]string, error) {
 		case !errors.Is(err, errKexShort):
 			return nil, nil // x/crypto says what is wrong with it
 		}
-		if _, err := skipVersion(t.peek); err == nil {
-			wait = kexWait
-		}
-		switch err := t.peekMore(maxVersionLine+maxKexPacket, wait); {
+		switch err := t.peekMore(maxVersionLine+maxKexPacket, kexWait); {
 		case errors.Is(err, errPeekWait) || errors.Is(err, errPeekFull):
 			return nil, nil
 		case err != nil:

@@ -87,6 +87,9 @@ func TestPeekedBytesAreReadAgain(t *testing.T) {
 		client.Close()
 	}()
 	tr := newTransport(server, time.Minute)
+	if err := tr.awaitVersion(); err != nil {
+		t.Fatal(err)
+	}
 	ciphers, err := chooseCiphers(tr)
 	if err != nil || !slices.Equal(ciphers, gcmCiphers) {
 		t.Fatalf("ciphers %q, %v", ciphers, err)
@@ -104,6 +107,9 @@ func TestClientThatWaitsForOurKexInit(t *testing.T) {
 	data := hello(openSSHCiphers, openSSHCiphers)
 	version, packet, _ := bytes.Cut(data, []byte("\n"))
 	go client.Write(append(version, '\n'))
+	if err := tr.awaitVersion(); err != nil {
+		t.Fatal(err)
+	}
 	begun := time.Now()
 	ciphers, err := chooseCiphers(tr)
 	if err != nil || ciphers != nil {
@@ -118,6 +124,42 @@ func TestClientThatWaitsForOurKexInit(t *testing.T) {
 	}()
 	if got, err := io.ReadAll(tr); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// Only a server may say something before its version; whoever else does is no SSH client and is not waited for.
+func TestClientsFirstLine(t *testing.T) {
+	const invalid, differ = "Invalid SSH identification string.\r\n", "Protocol major versions differ.\r\n"
+	for sent, want := range map[string]string{
+		"\n":                              invalid,
+		"S\n":                             invalid,
+		"GET / HTTP/1.1\r\n\r\n":          invalid,
+		"\x16\x03\x01":                    invalid, // TLS
+		"hello\nSSH-2.0-x\r\n":            invalid,
+		"SSH-1.5-HALLO\n":                 differ,
+		"SSH-2\n":                         differ,
+		"SSH-" + strings.Repeat("x", 300): invalid,
+	} {
+		client, server := net.Pipe()
+		tr := newTransport(server, time.Minute)
+		go client.Write([]byte(sent))
+		failed := make(chan error, 1)
+		go func() {
+			failed <- tr.awaitVersion()
+			server.Close()
+		}()
+		got, _ := io.ReadAll(client)
+		if err := <-failed; err == nil || string(got) != want {
+			t.Errorf("%.40q: %v, answered %q", sent, err, got)
+		}
+	}
+	for _, sent := range []string{"SSH-2.0-x\r\n", "SSH-1.99-x\n"} {
+		client, server := net.Pipe()
+		go client.Write([]byte(sent))
+		if err := newTransport(server, time.Minute).awaitVersion(); err != nil {
+			t.Errorf("%q: %v", sent, err)
+		}
+		client.Close()
 	}
 }
 
