@@ -13,6 +13,15 @@ import (
 // time of AES-GCM where the processor has AES. So the client's offer is read before ours is made: where AES-GCM is in it, we offer
 // nothing else. A client that has no AES-GCM is offered everything.
 
+// secure are x/crypto's algorithms without its insecure ones: its default would take SHA-1 and DSA signatures of users and a key
+// exchange with SHA-1, which OpenSSH's server has given up.
+var secure = gossh.SupportedAlgorithms()
+
+// algorithms is what to offer: everything secure, and these ciphers; nil: all.
+func algorithms(ciphers []string) gossh.Config {
+	return gossh.Config{KeyExchanges: secure.KeyExchanges, MACs: secure.MACs, Ciphers: ciphers}
+}
+
 // gcmCiphers is the offer to a client that has any of them.
 var gcmCiphers = []string{gossh.CipherAES128GCM, gossh.CipherAES256GCM}
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -206,5 +208,45 @@ func TestCipherIsGCM(t *testing.T) {
 				t.Errorf("status %d, no %q in\n%s", got.status, want, got.stderr)
 			}
 		})
+	}
+}
+
+// What OpenSSH's server has given up is not taken here either, and what it has is: also by a virtual host.
+func TestAlgorithms(t *testing.T) {
+	g := startGateway(t)
+	rsa := filepath.Join(g.dir, "rsa")
+	if got := run(t, tool(t, "ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", rsa)); got.status != 0 {
+		t.Fatalf("ssh-keygen: %+v", got)
+	}
+	public, err := os.ReadFile(rsa + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.trust(t, string(public))
+	for option, taken := range map[string]bool{
+		"KexAlgorithms=curve25519-sha256":                    true,
+		"KexAlgorithms=ecdh-sha2-nistp256":                   true,
+		"KexAlgorithms=diffie-hellman-group14-sha256":        true,
+		"KexAlgorithms=diffie-hellman-group16-sha512":        true,
+		"KexAlgorithms=diffie-hellman-group-exchange-sha256": true,
+		"KexAlgorithms=diffie-hellman-group14-sha1":          false,
+		"KexAlgorithms=diffie-hellman-group-exchange-sha1":   false,
+		"Ciphers=aes256-ctr":                                 true,
+		"Ciphers=aes128-cbc":                                 false,
+		"PubkeyAcceptedAlgorithms=rsa-sha2-256":              true,
+		"PubkeyAcceptedAlgorithms=ssh-rsa":                   false,
+	} {
+		for _, args := range [][]string{{"web1@gw"}, {"-J", "gw", "alice@web1"}} {
+			if strings.HasPrefix(option, "Pubkey") {
+				if len(args) > 1 {
+					continue // an inner login needs no key
+				}
+				args = []string{"-o", "IdentityFile=" + rsa, "-o", "UserKnownHostsFile=" + g.write("known", ""), "-o", "StrictHostKeyChecking=no", "-F", "none", "-p", g.port(), "web1@127.0.0.1"}
+			}
+			cmd := append([]string{"-o", option}, args...)
+			if got := run(t, g.ssh(append(cmd, "exit 3")...)); (got.status == 3) != taken {
+				t.Errorf("%s %s: %+v", option, args[len(args)-1], got)
+			}
+		}
 	}
 }
