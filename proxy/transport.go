@@ -56,6 +56,28 @@ func (t *transport) sendVersion(version string) error {
 	return err
 }
 
+// awaitVersion reads the client's version line and leaves it to be read again. Whoever says something else is told so in the
+// words of OpenSSH's server, at once.
+func (t *transport) awaitVersion() error {
+	for {
+		_, err := skipVersion(t.peek)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errKexShort):
+			err = t.peekMore(maxVersionLine+1, 0)
+			if err == nil {
+				continue
+			}
+		case errors.Is(err, errNotSSH):
+			_, _ = io.WriteString(t.Conn, "Invalid SSH identification string.\r\n")
+		case errors.Is(err, errOldSSH):
+			_, _ = io.WriteString(t.Conn, "Protocol major versions differ.\r\n")
+		}
+		return err
+	}
+}
+
 // admitted ends the handshake's deadline.
 func (t *transport) admitted() { _ = t.Conn.SetDeadline(time.Time{}) }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
-	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,7 +14,7 @@ import (
 // files twice for each name.
 type directory struct {
 	file  *os.File
-	names map[string]string // uid and gid texts to names, "u0" and "g0"
+	names idNames
 }
 
 func (d *directory) close() error { return d.file.Close() }
@@ -40,7 +39,7 @@ func (f *sftpFront) opendir(id uint32, r *fxReader) []byte {
 	}
 	f.last++
 	handle := "d" + strconv.FormatUint(f.last, 10)
-	f.dirs[handle] = &directory{file: file, names: make(map[string]string)}
+	f.dirs[handle] = &directory{file: file, names: make(idNames)}
 	w := newPacket(fxpHandle)
 	w.uint32(id)
 	w.string(handle)
@@ -110,9 +109,9 @@ func (d *directory) longName(info os.FileInfo, a fileAttrs) string {
 	b.WriteByte(' ')
 	b.WriteString(padLeft(strconv.FormatUint(a.links, 10), 4))
 	b.WriteByte(' ')
-	b.WriteString(padRight(d.name("u", a.uid, userName), 8))
+	b.WriteString(padRight(orNumber(d.names.user(a.uid), a.uid), 8))
 	b.WriteByte(' ')
-	b.WriteString(padRight(d.name("g", a.gid, groupName), 8))
+	b.WriteString(padRight(orNumber(d.names.group(a.gid), a.gid), 8))
 	b.WriteByte(' ')
 	b.WriteString(padLeft(strconv.FormatUint(a.size, 10), 8))
 	b.WriteByte(' ')
@@ -122,15 +121,9 @@ func (d *directory) longName(info os.FileInfo, a fileAttrs) string {
 	return b.String()
 }
 
-// name looks an id up once per directory.
-func (d *directory) name(kind string, id uint32, lookup func(id string) string) string {
-	text := strconv.FormatUint(uint64(id), 10)
-	name, ok := d.names[kind+text]
-	if !ok {
-		if name = lookup(text); name == "" {
-			name = text
-		}
-		d.names[kind+text] = name
+func orNumber(name string, id uint32) string {
+	if name == "" {
+		return strconv.FormatUint(uint64(id), 10)
 	}
 	return name
 }
@@ -186,21 +179,4 @@ func special(b []byte, at int, set bool, withExec, without byte) {
 	case set:
 		b[at] = without
 	}
-}
-
-// userName and groupName give "" for what has no name.
-func userName(uid string) string {
-	u, err := user.LookupId(uid)
-	if err != nil {
-		return ""
-	}
-	return u.Username
-}
-
-func groupName(gid string) string {
-	g, err := user.LookupGroupId(gid)
-	if err != nil {
-		return ""
-	}
-	return g.Name
 }
