@@ -40,10 +40,12 @@ func (l *link) NetConn() net.Conn {
 	return conn
 }
 
-// duplicate makes a standard stream's private duplicate: of a unix socket, as our own methods lay it, one that can writev.
+// duplicate makes a standard stream's private duplicate: of a unix socket, as our own methods lay it, one that can writev. A pipe, as
+// sshd's, becomes as large as our sockets: it would hold one frame and a piece of the next.
 func duplicate(f *os.File) (endpoint, error) {
 	conn, err := net.FileConn(f)
 	if err != nil {
+		growPipe(f)
 		return pollable(f)
 	}
 	if socket, ok := conn.(*net.UnixConn); ok {
