@@ -125,7 +125,7 @@ func TestDockerLinkPassesTheEngine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !conn.Direct {
+			if !conn.Bypass {
 				t.Fatal("the link goes through the engine")
 			}
 			r := router.New(router.Config{Unidirectional: true})

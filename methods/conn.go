@@ -20,8 +20,8 @@ type Conn struct {
 	io.ReadWriteCloser
 	Ready *bootstrap.Ready
 	Name  string // "ssh.web1", "sudo.root": Mitogen's naming
-	// Direct says that the link is a socket between here and the agent, past the tool (bootstrap.Offer).
-	Direct bool
+	// Bypass says that the link is a socket between here and the agent, past the tool (bootstrap.Offer).
+	Bypass bool
 
 	link *link
 }
@@ -36,7 +36,7 @@ func (c *Conn) Exited(ctx context.Context) string {
 	}
 }
 
-// CloseWrite closes the tool's stdin, or this half of a direct link; what the agent sends can still be read. Where everything goes through a terminal there is no such half.
+// CloseWrite closes the tool's stdin, or this half of one that bypasses it; what the agent sends can still be read. Where everything goes through a terminal there is no such half.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.link.stream.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -65,7 +65,7 @@ const lastWordsWait = 300 * time.Millisecond
 // link is a Conn's stream: reading goes through what the handshake has left over, closing ends the tool.
 type link struct {
 	io.Reader
-	stream   io.ReadWriteCloser // the tool's stdin and stdout, or the direct socket
+	stream   io.ReadWriteCloser // the tool's stdin and stdout, or the socket that bypasses it
 	proc     *process
 	watch    *watcher
 	diagnose func(lines []string, status string) error
@@ -94,7 +94,7 @@ func ended(err error) bool {
 func (l *link) reason() error {
 	from := time.Now().Add(-lastWordsWait)
 	patience := lastWordsWait
-	if l.direct() {
+	if l.bypass() {
 		patience = parting // the end has overtaken the tool
 	}
 	l.proc.wait(patience)
@@ -111,12 +111,12 @@ func (l *link) reason() error {
 	return err
 }
 
-func (l *link) direct() bool { return l.stream != l.proc.link }
+func (l *link) bypass() bool { return l.stream != l.proc.link }
 
 // Close ends the tool and returns when it is reaped. Only a tool that outlives SIGKILL makes an error.
 func (l *link) Close() error {
 	l.close.Do(func() {
-		_ = l.stream.Close() // a direct one before the tool's stdin, whose end is the end
+		_ = l.stream.Close() // a socket of the agent's before the tool's stdin, whose end is the end
 		if !l.proc.end(graceEOF, graceTerm) {
 			l.closeErr = errors.New("does not end after SIGKILL")
 		}

@@ -177,20 +177,6 @@ func (a *attempt) boot(ctx context.Context, p *process, w *watcher, typed string
 	})
 }
 
-// choose takes the agent's offer if that can be done, and says so. A socket comes back also with an error.
-func (a *attempt) choose(ctx context.Context, p *process, offer *bootstrap.Offer) (*net.UnixConn, error) {
-	choice := bootstrap.ChooseSocket
-	socket, err := takeOffer(ctx, offer)
-	if err != nil {
-		choice = bootstrap.ChooseStdio
-		if a.cfg.Debug {
-			a.log("the link is the tool's: " + err.Error())
-		}
-	}
-	_, err = p.link.Write([]byte{choice})
-	return socket, err
-}
-
 func (a *attempt) conn(p *process, w *watcher, ready *bootstrap.Ready, socket *net.UnixConn) *Conn {
 	l := &link{Reader: ready.Stream, stream: p.link, proc: p, watch: w, diagnose: a.diagnose}
 	if socket != nil {
@@ -204,7 +190,7 @@ func (a *attempt) conn(p *process, w *watcher, ready *bootstrap.Ready, socket *n
 	if name == a.m.Name { // nothing else to tell it by
 		name += "." + strconv.Itoa(p.proc.Pid)
 	}
-	return &Conn{ReadWriteCloser: l, Ready: ready, Name: name, Direct: socket != nil, link: l}
+	return &Conn{ReadWriteCloser: l, Ready: ready, Name: name, Bypass: socket != nil, link: l}
 }
 
 func (a *attempt) diagnose(lines []string, status string) error {

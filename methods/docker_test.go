@@ -92,8 +92,8 @@ func TestDockerOfferDeclined(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if conn.Direct || len(conn.Ready.Caps) != 1 || len(logged) != 1 || !strings.HasPrefix(logged[0], "the link is the tool's: ") {
-		t.Errorf("direct %v, capabilities %q, logged %q", conn.Direct, conn.Ready.Caps, logged)
+	if conn.Bypass || len(conn.Ready.Caps) != 1 || len(logged) != 1 || !strings.HasPrefix(logged[0], "the link is the tool's: ") {
+		t.Errorf("bypass %v, capabilities %q, logged %q", conn.Bypass, conn.Ready.Caps, logged)
 	}
 	if _, err := io.WriteString(conn, "same"); err != nil {
 		t.Fatal(err)

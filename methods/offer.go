@@ -13,6 +13,20 @@ import (
 // hostile one can make it last, as it can with everything up to connect_timeout.
 const offerTime = time.Second
 
+// choose takes the agent's offer if that can be done, and says so. A socket comes back also with an error.
+func (a *attempt) choose(ctx context.Context, p *process, offer *bootstrap.Offer) (*net.UnixConn, error) {
+	choice := bootstrap.ChooseSocket
+	socket, err := takeOffer(ctx, offer)
+	if err != nil {
+		choice = bootstrap.ChooseStdio
+		if a.cfg.Debug {
+			a.log("the link is the tool's: " + err.Error())
+		}
+	}
+	_, err = p.link.Write([]byte{choice})
+	return socket, err
+}
+
 // takeOffer makes the link that the agent offers. An error says why there is none; then the agent still waits for the choice.
 func takeOffer(ctx context.Context, offer *bootstrap.Offer) (*net.UnixConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, offerTime)

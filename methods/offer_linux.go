@@ -140,15 +140,26 @@ func sendLink(ctx context.Context, sock int) (*net.UnixConn, error) {
 		ours.Close()
 		return nil, os.NewSyscallError("sendmsg", err)
 	}
-	deadline, _ := ctx.Deadline()
-	_ = ours.SetReadDeadline(deadline)
-	var answer [1]byte
-	if n, err := ours.Read(answer[:]); n == 0 {
+	if err := awaitAnswer(ctx, ours); err != nil {
 		ours.Close()
-		if err == nil || ended(err) {
-			err = syscall.ECONNREFUSED
-		}
 		return nil, errors.New("the agent does not take the socket: " + err.Error())
 	}
-	return ours, ours.SetReadDeadline(time.Time{})
+	return ours, nil
+}
+
+// awaitAnswer reads the one byte with which the agent has the link, until ctx's deadline.
+func awaitAnswer(ctx context.Context, link *net.UnixConn) error {
+	deadline, _ := ctx.Deadline()
+	if err := link.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	var answer [1]byte
+	switch n, err := link.Read(answer[:]); {
+	case n == 1:
+		return link.SetReadDeadline(time.Time{})
+	case ended(err):
+		return syscall.ECONNREFUSED
+	default:
+		return err
+	}
 }

@@ -117,8 +117,8 @@ func TestLinkPastTheEngine(t *testing.T) {
 			images := stubImages(t)
 			files := openFiles(t)
 			conn := dialEngine(t, images, e.script)
-			if !conn.Direct || conn.NetConn() == nil || strings.Contains(strings.Join(conn.Ready.Caps, " "), "socket") {
-				t.Errorf("direct %v, socket %v, capabilities %q", conn.Direct, conn.NetConn(), conn.Ready.Caps)
+			if !conn.Bypass || conn.NetConn() == nil || strings.Contains(strings.Join(conn.Ready.Caps, " "), "socket") {
+				t.Errorf("bypass %v, socket %v, capabilities %q", conn.Bypass, conn.NetConn(), conn.Ready.Caps)
 			}
 			r, info := talk(t, conn)
 			if strings.Contains(e.script, "--pid") && info.PID > 10 {
@@ -136,7 +136,7 @@ func TestLinkPastTheEngine(t *testing.T) {
 }
 
 // Whichever ends first, the engine, its relay or the link: all of it ends.
-func TestDirectLinkEnds(t *testing.T) {
+func TestBypassEnds(t *testing.T) {
 	t.Run("by half-close", func(t *testing.T) {
 		conn := dialEngine(t, stubImages(t), engines["same namespaces"].script)
 		if err := conn.CloseWrite(); err != nil {
