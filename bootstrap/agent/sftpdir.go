@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/binary"
 	"io"
 	"os"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 type directory struct {
 	file  *os.File
 	names idNames
+	begun bool
 }
 
 func (d *directory) close() error { return d.file.Close() }
@@ -54,26 +54,46 @@ func (f *sftpFront) readdir(id uint32, r *fxReader) []byte {
 	if !ok {
 		return statusPacket(id, fxFailure, "no such directory handle")
 	}
-	entries, err := d.file.ReadDir(namesPerRead)
-	if len(entries) == 0 {
-		if err == nil {
-			err = io.EOF
-		}
+	infos, err := d.read()
+	if err != nil {
 		return statusOf(id, err)
 	}
 	w := newPacket(fxpName)
 	w.uint32(id)
-	count := len(w)
-	w.uint32(0)
-	n := uint32(0)
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil { // what has just been removed is left out
-			d.appendEntry(&w, info)
-			n++
+	w.uint32(uint32(len(infos)))
+	for _, info := range infos {
+		d.appendEntry(&w, info)
+	}
+	return w.finish()
+}
+
+// read returns the next names, "." and ".." first, as OpenSSH's server tells them too; io.EOF when there are no more.
+func (d *directory) read() ([]os.FileInfo, error) {
+	var infos []os.FileInfo
+	if !d.begun {
+		d.begun = true
+		for _, name := range [...]string{"/.", "/.."} {
+			if info, err := os.Lstat(d.file.Name() + name); err == nil {
+				infos = append(infos, info)
+			}
 		}
 	}
-	binary.BigEndian.PutUint32(w[count:], n)
-	return w.finish()
+	for {
+		entries, err := d.file.ReadDir(namesPerRead)
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil { // what has just been removed is left out
+				infos = append(infos, info)
+			}
+		}
+		switch {
+		case len(infos) > 0: // none would be the end to clients
+			return infos, nil
+		case err != nil:
+			return nil, err
+		case len(entries) == 0:
+			return nil, io.EOF
+		}
+	}
 }
 
 func (d *directory) appendEntry(w *fxWriter, info os.FileInfo) {

@@ -200,6 +200,19 @@ func TestSFTPExtensions(t *testing.T) {
 	status(fxFailure)
 	r.ask(fxpOpendir, "f-absent")
 	status(fxNoSuchFile)
+	r.ask(fxpOpendir, ".")
+	listing := expect(fxpHandle)
+	r.ask(fxpReaddir, listing.string())
+	a := expect(fxpName)
+	if n := a.uint32(); n != 4 {
+		t.Errorf("%d names", n)
+	}
+	for _, want := range []string{".", ".."} {
+		name, long := a.string(), a.string()
+		if a.attrs(); name != want || long[0] != 'd' || !strings.HasSuffix(long, " "+want) {
+			t.Errorf("%q, %q, want %q", name, long, want)
+		}
+	}
 }
 
 func TestSFTPMalformedPacketsEndTheSession(t *testing.T) {
