@@ -171,7 +171,7 @@ func (s *sessionChannel) run() {
 	if err != nil {
 		s.say(publicLine(err, s.c.subject().Principal))
 		exit = session.Exit{Status: exitNever}
-		s.event.Reason = session.OneLine(err.Error())
+		s.event.Reason = session.ErrorLine(err)
 		s.event.Refused = errors.As(err, new(*refusal))
 	}
 	s.event.Status, s.event.Signal = exit.Status, exit.Signal

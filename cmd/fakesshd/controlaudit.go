@@ -31,7 +31,7 @@ func (d *daemon) ended(e *fakessh.ControlEnd) {
 		rec.Account = e.Lease.Account()
 	}
 	if e.Err != nil {
-		rec.Reason = session.OneLine(e.Err.Error())
+		rec.Reason = session.ErrorLine(e.Err)
 	}
 	if e.Exit != nil {
 		rec.Signal = e.Exit.Signal
