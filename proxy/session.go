@@ -44,8 +44,10 @@ const (
 
 // serveSession serves a session channel until the client has closed it.
 func (c *conn) serveSession(nc gossh.NewChannel) {
-	if n := c.sessions.Add(1); n > 1 && c.noMoreSessions.Load() {
+	if !c.sessions.enter(time.Now()) {
+		c.log.Warn("connection closed: session after no-more-sessions")
 		c.reject(nc, gossh.Prohibited, "no more sessions")
+		c.close() // as sshd does: somebody else speaks now
 		return
 	}
 	principal := c.subject().Principal
