@@ -34,6 +34,9 @@ func (d *daemon) ended(e *fakessh.ControlEnd) {
 		rec.Reason = session.ErrorLine(e.Err)
 	}
 	if e.Exit != nil {
+		if spec := e.Invocation.Spec; spec != nil && spec.ReadOnly {
+			rec.Reason = session.OneLine(e.Exit.Message)
+		}
 		rec.Signal = e.Exit.Signal
 		if status := int(e.Exit.Status); rec.Signal == "" {
 			rec.Exit = &status
