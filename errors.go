@@ -27,21 +27,12 @@ type DialError struct {
 
 func (e *DialError) Error() string {
 	if e.Via == "" {
-		return "dial " + e.Target + ": " + causeText(e.Err)
+		return "dial " + e.Target + ": " + session.ErrorLine(e.Err)
 	}
-	return "dial " + e.Target + " via " + e.Via + ": " + causeText(e.Err)
+	return "dial " + e.Target + " via " + e.Via + ": " + session.ErrorLine(e.Err)
 }
 
 func (e *DialError) Unwrap() error { return e.Err }
-
-// causeText leaves out the type of a far exception, which tells a person nothing.
-func causeText(err error) string {
-	var call *router.CallError
-	if errors.As(err, &call) && call.Text != "" {
-		return session.OneLine(call.Text)
-	}
-	return session.OneLine(err.Error())
-}
 
 // NoAccountError says that an account is not within reach: it is neither the target's own, nor is the agent root, nor has the target a `become` method.
 type NoAccountError struct {
@@ -102,9 +93,9 @@ func (e *LostError) Error() string {
 	text := "context lost"
 	var lost *router.LostError
 	if errors.As(e.Err, &lost) && lost.Cause != nil {
-		text = causeText(lost.Cause)
+		text = session.ErrorLine(lost.Cause)
 	} else if e.Err != nil {
-		text = causeText(e.Err)
+		text = session.ErrorLine(e.Err)
 	}
 	return "lost " + e.Target + ": " + text
 }

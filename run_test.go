@@ -17,6 +17,7 @@ import (
 
 	"fakessh"
 	"fakessh/bootstrap"
+	"fakessh/methods"
 )
 
 // result is what a program of a run said and how it ended.
@@ -344,6 +345,27 @@ func TestRunErrorsBeforeTheProgram(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q %q: %v", tt.dest, tt.argv, err)
 		}
+	}
+}
+
+// Whoever it is that could not connect, the line says what was tried.
+func TestRunErrorsNameTheTarget(t *testing.T) {
+	tree := realTree(t, map[string]fakessh.TargetConfig{
+		"one": sh(""),
+		"far": {Spec: methods.Spec{Method: "exec", Params: methods.Params{"command": []string{"sh", "-c", "echo no entry >&2; exit 3"}}}, Via: "one"},
+	})
+	const want = "dial far via one: no entry"
+	if r := runIn(t, tree, "far", "", script("ssh x true")); r != (result{"", "ssh: " + want + "\n", 255}) {
+		t.Errorf("run: %q", fmt.Sprint(r))
+	}
+	if r := runIn(t, tree, "far", "", script("ssh x true"), fakessh.From("one")); r != (result{"", "ssh: " + want + "\n", 255}) {
+		t.Errorf("run --from one: %q", fmt.Sprint(r))
+	}
+	if _, err := tryRun(t, tree, "one", "", script("true"), fakessh.From("far")); err == nil || err.Error() != want {
+		t.Errorf("run --from far: %v", err)
+	}
+	if _, err := tryRun(t, tree, "one", "", []string{"no-such-program"}); err == nil || err.Error() != `run "no-such-program": executable file not found in $PATH` {
+		t.Errorf("no program: %v", err)
 	}
 }
 

@@ -90,7 +90,7 @@ func (r *remoteRun) invoked(item []byte) {
 // answer tells the agent that there will be no session for an invocation.
 func (r *remoteRun) answer(id uint64, err error) {
 	_ = r.client.SendControl(router.Control{
-		Kind: session.ItemAnswer, Data: session.AppendInvokeItem(nil, id, causeText(err)),
+		Kind: session.ItemAnswer, Data: session.AppendInvokeItem(nil, id, session.ErrorLine(err)),
 	})
 }
 
@@ -207,7 +207,7 @@ func (t *Tree) runFrom(ctx context.Context, dest string, argv []string, c *runCo
 	defer cancel()
 	client, release, err := srv.startRun(context.WithoutCancel(ctx), a)
 	if err != nil {
-		return 0, errors.New(causeText(err))
+		return 0, errors.New(session.ErrorLine(err))
 	}
 	defer release()
 	std, err := c.descriptors()
@@ -236,7 +236,7 @@ func (c *runConfig) remoteExit(program string, exit session.Exit, err error) int
 // say writes a line to the program's stderr.
 func (c *runConfig) say(program string, err error) {
 	if c.stdio[2] != nil {
-		fmt.Fprintf(c.stdio[2], "fakessh: %s: %s\n", program, causeText(err))
+		fmt.Fprintf(c.stdio[2], "fakessh: %s: %s\n", program, session.ErrorLine(err))
 	}
 }
 
@@ -321,7 +321,7 @@ func (c *runConfig) runFromByDaemon(ctx context.Context, socket, dest string, ar
 	}
 	conn, err := session.DialInvoke(socket)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("control socket: %w", err)
 	}
 	defer conn.Close()
 	ctx, cancel := c.limit(ctx)
@@ -338,7 +338,7 @@ func (c *runConfig) runFromByDaemon(ctx context.Context, socket, dest string, ar
 	}
 	h.handed()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("control socket: %w", err)
 	}
 	stop := c.supervised(ctx, argv[0], func(name string) { _ = conn.Send(session.InvokeSignal, []byte(name)) }, func() { conn.Close() })
 	defer stop()

@@ -38,9 +38,8 @@ type conn struct {
 	ident     atomic.Pointer[identity] // of a finished handshake; nil before establish
 	host      *Target                  // a virtual host's target
 
-	announceOnce   sync.Once
-	noMoreSessions atomic.Bool
-	sessions       atomic.Int32 // ever opened
+	announceOnce sync.Once
+	sessions     sessionGate
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -256,7 +255,7 @@ func (c *conn) globalRequest(req *gossh.Request) (ok bool, reply []byte) {
 	case reqKeepAlive:
 		return true, nil
 	case reqNoMoreSessions:
-		c.noMoreSessions.Store(true)
+		c.sessions.shut(time.Now())
 		return true, nil
 	case reqHostKeysProve:
 		proofs, err := c.proveHostKeys(req.Payload)
