@@ -51,6 +51,14 @@ func (c *Conn) NetConn() net.Conn {
 	return conn
 }
 
+// SyscallConn is the descriptor below, to wait for what it brings. (syscall.Conn)
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if below, ok := c.link.stream.(syscall.Conn); ok {
+		return below.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
+}
+
 // lastWordsWait is how long Read waits for the reason of an end, and how far back words count as one.
 const lastWordsWait = 300 * time.Millisecond
 

@@ -5,17 +5,34 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
+	"time"
+
+	"fakessh/router"
 )
 
 // link is the byte stream to the parent: private duplicates of what were stdin and stdout.
-type link struct {
-	in  io.ReadCloser
-	out io.WriteCloser
+type link struct{ in, out endpoint }
+
+// endpoint is an *os.File or a *net.UnixConn.
+type endpoint interface {
+	io.ReadWriteCloser
+	syscall.Conn
 }
 
 func (l *link) Read(p []byte) (int, error)  { return l.in.Read(p) }
 func (l *link) Write(p []byte) (int, error) { return l.out.Write(p) }
-func (l *link) Close() error                { return errors.Join(l.in.Close(), l.out.Close()) }
+
+// SyscallConn is for writing: what is read comes by another descriptor. (syscall.Conn)
+func (l *link) SyscallConn() (syscall.RawConn, error) { return l.out.SyscallConn() }
+
+// WaitReadable waits for what the parent sends. (router.ReadWaiter)
+func (l *link) WaitReadable(d time.Duration) bool {
+	c, err := l.in.SyscallConn()
+	return err == nil && router.WaitReadable(c, d)
+}
+
+func (l *link) Close() error { return errors.Join(l.in.Close(), l.out.Close()) }
 
 // NetConn is the socket that stdout was, for batches of frames in one writev; nil if it was none.
 func (l *link) NetConn() net.Conn {
@@ -23,17 +40,19 @@ func (l *link) NetConn() net.Conn {
 	return conn
 }
 
-// duplicate makes a standard stream's private duplicate: of a unix socket, as our own methods lay it, one that can writev.
-func duplicate(f *os.File) (io.ReadWriteCloser, error) {
+// duplicate makes a standard stream's private duplicate: of a unix socket, as our own methods lay it, one that can writev. A pipe, as
+// sshd's, becomes as large as our sockets: it would hold one frame and a piece of the next.
+func duplicate(f *os.File) (endpoint, error) {
 	conn, err := net.FileConn(f)
 	if err != nil {
+		growPipe(f)
 		return pollable(f)
 	}
-	if _, ok := conn.(*net.UnixConn); !ok {
-		conn.Close()
-		return pollable(f)
+	if socket, ok := conn.(*net.UnixConn); ok {
+		return socket, nil
 	}
-	return conn, nil
+	conn.Close()
+	return pollable(f)
 }
 
 // protect moves the link away from the standard descriptors, so that no library and no child can disturb it: stdin becomes
