@@ -36,7 +36,8 @@ func (c *Conn) Exited(ctx context.Context) string {
 	}
 }
 
-// CloseWrite closes the tool's stdin, or this half of one that bypasses it; what the agent sends can still be read. Where everything goes through a terminal there is no such half.
+// CloseWrite closes the tool's stdin, or this half of a link that bypasses it; what the agent sends can still be read. Where everything
+// goes through a terminal there is no such half.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.link.stream.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
