@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"fakessh"
+	"fakessh/bootstrap"
 	"fakessh/methods"
 )
 
@@ -378,6 +379,23 @@ func TestRunWithoutDestination(t *testing.T) {
 	if len(lines) != 2 || !strings.HasPrefix(lines[0], "ssh: ") || !strings.Contains(lines[0], "elsewhere") || !strings.Contains(lines[1], "no-such-account") {
 		t.Errorf("stderr %q", r.err)
 	}
+}
+
+// An image's name goes when other versions begin beside it; a run that has begun with it goes on.
+func TestRunOutlivesTheNameOfItsImage(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has paths of open files")
+	}
+	image := filepath.Join(t.TempDir(), "image")
+	if out, err := exec.Command("cp", os.Args[0], image).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
+	images, err := bootstrap.NewImages(nil, image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := treeWithImages(t, images, nil)
+	runOK(t, tree, "local", script("ssh x true && rm '"+image+"' && ssh x true && ssh -f x touch '"+image+".done' 2>/dev/null && until test -e '"+image+".done'; do sleep 0.01; done"))
 }
 
 func TestRunLeavesNothing(t *testing.T) {

@@ -13,6 +13,15 @@ import (
 // time of AES-GCM where the processor has AES. So the client's offer is read before ours is made: where AES-GCM is in it, we offer
 // nothing else. A client that has no AES-GCM is offered everything.
 
+// secure are x/crypto's algorithms without its insecure ones: its default would take SHA-1 and DSA signatures of users and a key
+// exchange with SHA-1, which OpenSSH's server has given up.
+var secure = gossh.SupportedAlgorithms()
+
+// algorithms is what to offer: everything secure, and these ciphers; nil: all.
+func algorithms(ciphers []string) gossh.Config {
+	return gossh.Config{KeyExchanges: secure.KeyExchanges, MACs: secure.MACs, Ciphers: ciphers}
+}
+
 // gcmCiphers is the offer to a client that has any of them.
 var gcmCiphers = []string{gossh.CipherAES128GCM, gossh.CipherAES256GCM}
 
@@ -23,10 +32,9 @@ var fastAES = cpu.X86.HasAES && cpu.X86.HasPCLMULQDQ || cpu.ARM64.HasAES && cpu.
 // permits it) is then offered everything.
 const kexWait = time.Second
 
-// chooseCiphers reads the client's version and KEXINIT from t, leaving them to be read again, and returns the ciphers to offer;
-// nil is x/crypto's own list. Our version line must have been sent: some clients wait for it. An error is the connection's.
+// chooseCiphers reads the client's KEXINIT from t, leaving it to be read again, and returns the ciphers to offer; nil is
+// x/crypto's own list. The version lines must have been exchanged: some clients wait for ours. An error is the connection's.
 func chooseCiphers(t *transport) ([]string, error) {
-	var wait time.Duration
 	for {
 		k, err := parseHello(t.peek)
 		switch {
@@ -35,10 +43,7 @@ func chooseCiphers(t *transport) ([]string, error) {
 		case !errors.Is(err, errKexShort):
 			return nil, nil // x/crypto says what is wrong with it
 		}
-		if _, err := skipVersion(t.peek); err == nil {
-			wait = kexWait
-		}
-		switch err := t.peekMore(maxVersionLine+maxKexPacket, wait); {
+		switch err := t.peekMore(maxVersionLine+maxKexPacket, kexWait); {
 		case errors.Is(err, errPeekWait) || errors.Is(err, errPeekFull):
 			return nil, nil
 		case err != nil:

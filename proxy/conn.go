@@ -73,13 +73,16 @@ func (c *conn) until() (context.Context, context.CancelCauseFunc) {
 	}
 }
 
-// hello sends our version and finds out which ciphers to offer. An early end of the connection is an error.
+// hello exchanges version lines and finds out which ciphers to offer. An early end of the connection is an error.
 func (c *conn) hello() error {
-	if c.srv.cfg.AnyCipher || !fastAES {
-		return nil
-	}
 	if err := c.transport.sendVersion(c.srv.version); err != nil {
 		return err
+	}
+	if err := c.transport.awaitVersion(); err != nil {
+		return err
+	}
+	if c.srv.cfg.AnyCipher || !fastAES {
+		return nil
 	}
 	ciphers, err := chooseCiphers(c.transport)
 	c.ciphers = ciphers

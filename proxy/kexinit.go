@@ -20,9 +20,13 @@ const (
 	kexCiphersInAt  = 3
 )
 
+const sshPrefix = "SSH-"
+
 var (
 	errKexShort     = errors.New("key exchange message cut short")
 	errKexMalformed = errors.New("malformed key exchange message")
+	errNotSSH       = errors.New("not an SSH client")
+	errOldSSH       = errors.New("client speaks SSH 1")
 )
 
 // parseHello reads a client's version line and KEXINIT packet, both still in the clear, from the start of data. It returns
@@ -45,21 +49,20 @@ func parseHello(data []byte) (kexInit, error) {
 	return parseKexInit(rest[5 : 4+length-padding])
 }
 
-// skipVersion returns what follows the line that begins with SSH-. Lines before it are allowed, as x/crypto allows them.
+// skipVersion returns what follows the client's version line. The line has to be the first: only a server may send others
+// before it (RFC 4253 section 4.2). It returns errKexShort while the line is not whole.
 func skipVersion(data []byte) ([]byte, error) {
-	for {
-		line, rest, ok := bytes.Cut(data, []byte{'\n'})
-		if len(line) > maxVersionLine {
-			return nil, errKexMalformed
-		}
-		if !ok {
-			return nil, errKexShort
-		}
-		if bytes.HasPrefix(line, []byte("SSH-")) {
-			return rest, nil
-		}
-		data = rest
+	line, rest, whole := bytes.Cut(data, []byte{'\n'})
+	start := min(len(line), len(sshPrefix))
+	switch {
+	case string(line[:start]) != sshPrefix[:start] || len(line) > maxVersionLine || whole && start < len(sshPrefix):
+		return nil, errNotSSH
+	case !whole:
+		return nil, errKexShort
+	case !bytes.HasPrefix(line, []byte("SSH-2.")) && !bytes.HasPrefix(line, []byte("SSH-1.99-")):
+		return nil, errOldSSH
 	}
+	return rest, nil
 }
 
 // parseKexInit reads the payload of the packet.

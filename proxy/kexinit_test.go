@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +89,9 @@ func TestPeekedBytesAreReadAgain(t *testing.T) {
 		client.Close()
 	}()
 	tr := newTransport(server, time.Minute)
+	if err := tr.awaitVersion(); err != nil {
+		t.Fatal(err)
+	}
 	ciphers, err := chooseCiphers(tr)
 	if err != nil || !slices.Equal(ciphers, gcmCiphers) {
 		t.Fatalf("ciphers %q, %v", ciphers, err)
@@ -104,6 +109,9 @@ func TestClientThatWaitsForOurKexInit(t *testing.T) {
 	data := hello(openSSHCiphers, openSSHCiphers)
 	version, packet, _ := bytes.Cut(data, []byte("\n"))
 	go client.Write(append(version, '\n'))
+	if err := tr.awaitVersion(); err != nil {
+		t.Fatal(err)
+	}
 	begun := time.Now()
 	ciphers, err := chooseCiphers(tr)
 	if err != nil || ciphers != nil {
@@ -118,6 +126,42 @@ func TestClientThatWaitsForOurKexInit(t *testing.T) {
 	}()
 	if got, err := io.ReadAll(tr); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// Only a server may say something before its version; whoever else does is no SSH client and is not waited for.
+func TestClientsFirstLine(t *testing.T) {
+	const invalid, differ = "Invalid SSH identification string.\r\n", "Protocol major versions differ.\r\n"
+	for sent, want := range map[string]string{
+		"\n":                              invalid,
+		"S\n":                             invalid,
+		"GET / HTTP/1.1\r\n\r\n":          invalid,
+		"\x16\x03\x01":                    invalid, // TLS
+		"hello\nSSH-2.0-x\r\n":            invalid,
+		"SSH-1.5-HALLO\n":                 differ,
+		"SSH-2\n":                         differ,
+		"SSH-" + strings.Repeat("x", 300): invalid,
+	} {
+		client, server := net.Pipe()
+		tr := newTransport(server, time.Minute)
+		go client.Write([]byte(sent))
+		failed := make(chan error, 1)
+		go func() {
+			failed <- tr.awaitVersion()
+			server.Close()
+		}()
+		got, _ := io.ReadAll(client)
+		if err := <-failed; err == nil || string(got) != want {
+			t.Errorf("%.40q: %v, answered %q", sent, err, got)
+		}
+	}
+	for _, sent := range []string{"SSH-2.0-x\r\n", "SSH-1.99-x\n"} {
+		client, server := net.Pipe()
+		go client.Write([]byte(sent))
+		if err := newTransport(server, time.Minute).awaitVersion(); err != nil {
+			t.Errorf("%q: %v", sent, err)
+		}
+		client.Close()
 	}
 }
 
@@ -164,5 +208,45 @@ func TestCipherIsGCM(t *testing.T) {
 				t.Errorf("status %d, no %q in\n%s", got.status, want, got.stderr)
 			}
 		})
+	}
+}
+
+// What OpenSSH's server has given up is not taken here either, and what it has is: also by a virtual host.
+func TestAlgorithms(t *testing.T) {
+	g := startGateway(t)
+	rsa := filepath.Join(g.dir, "rsa")
+	if got := run(t, tool(t, "ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", rsa)); got.status != 0 {
+		t.Fatalf("ssh-keygen: %+v", got)
+	}
+	public, err := os.ReadFile(rsa + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.trust(t, string(public))
+	for option, taken := range map[string]bool{
+		"KexAlgorithms=curve25519-sha256":                    true,
+		"KexAlgorithms=ecdh-sha2-nistp256":                   true,
+		"KexAlgorithms=diffie-hellman-group14-sha256":        true,
+		"KexAlgorithms=diffie-hellman-group16-sha512":        true,
+		"KexAlgorithms=diffie-hellman-group-exchange-sha256": true,
+		"KexAlgorithms=diffie-hellman-group14-sha1":          false,
+		"KexAlgorithms=diffie-hellman-group-exchange-sha1":   false,
+		"Ciphers=aes256-ctr":                                 true,
+		"Ciphers=aes128-cbc":                                 false,
+		"PubkeyAcceptedAlgorithms=rsa-sha2-256":              true,
+		"PubkeyAcceptedAlgorithms=ssh-rsa":                   false,
+	} {
+		for _, args := range [][]string{{"web1@gw"}, {"-J", "gw", "alice@web1"}} {
+			if strings.HasPrefix(option, "Pubkey") {
+				if len(args) > 1 {
+					continue // an inner login needs no key
+				}
+				args = []string{"-o", "IdentityFile=" + rsa, "-o", "UserKnownHostsFile=" + g.write("known", ""), "-o", "StrictHostKeyChecking=no", "-F", "none", "-p", g.port(), "web1@127.0.0.1"}
+			}
+			cmd := append([]string{"-o", option}, args...)
+			if got := run(t, g.ssh(append(cmd, "exit 3")...)); (got.status == 3) != taken {
+				t.Errorf("%s %s: %+v", option, args[len(args)-1], got)
+			}
+		}
 	}
 }

@@ -208,7 +208,8 @@ func (s *Server) accept(ctx ssh.Context, nc net.Conn) (accepted net.Conn) {
 func (s *Server) serverConfig(ctx ssh.Context) *gossh.ServerConfig {
 	c := connOf(ctx)
 	return &gossh.ServerConfig{
-		Config:                    gossh.Config{Ciphers: c.ciphers},
+		Config:                    algorithms(c.ciphers),
+		PublicKeyAuthAlgorithms:   secure.PublicKeyAuths,
 		MaxAuthTries:              maxAuthTries,
 		PreAuthConnCallback:       func(meta gossh.ServerPreAuthConn) { c.meta = meta },
 		VerifiedPublicKeyCallback: c.verified,

@@ -3,9 +3,12 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
+
+	"fakessh/router"
 )
 
 // transport is a client's connection as x/crypto sees it. What was peeked at is read again; the version line that was sent
@@ -19,6 +22,7 @@ type transport struct {
 	quick    int             // bytes yet to be read with quick acknowledgement
 	lastRead atomic.Int64    // unix nanoseconds
 	in       batchReader
+	wire     io.Reader // Conn, to be read while much comes
 	out      *batchWriter
 }
 
@@ -37,7 +41,7 @@ var (
 
 // newTransport takes over nc. Its handshake has to be over within grace.
 func newTransport(nc net.Conn, grace time.Duration) *transport {
-	t := &transport{Conn: nc, quick: quickBytes, out: newBatchWriter(nc)}
+	t := &transport{Conn: nc, quick: quickBytes, wire: router.BusyReader(nc), out: newBatchWriter(nc)}
 	t.in.r = rawReader{t}
 	t.lastRead.Store(time.Now().UnixNano())
 	_ = t.Conn.SetDeadline(time.Now().Add(grace))
@@ -50,6 +54,28 @@ func (t *transport) sendVersion(version string) error {
 	t.version = []byte(version + "\r\n")
 	_, err := t.Conn.Write(t.version)
 	return err
+}
+
+// awaitVersion reads the client's version line and leaves it to be read again. Whoever says something else is told so in the
+// words of OpenSSH's server, at once.
+func (t *transport) awaitVersion() error {
+	for {
+		_, err := skipVersion(t.peek)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errKexShort):
+			err = t.peekMore(maxVersionLine+1, 0)
+			if err == nil {
+				continue
+			}
+		case errors.Is(err, errNotSSH):
+			_, _ = io.WriteString(t.Conn, "Invalid SSH identification string.\r\n")
+		case errors.Is(err, errOldSSH):
+			_, _ = io.WriteString(t.Conn, "Protocol major versions differ.\r\n")
+		}
+		return err
+	}
 }
 
 // admitted ends the handshake's deadline.
@@ -116,7 +142,7 @@ type rawReader struct{ *transport }
 func (r rawReader) Read(p []byte) (int, error) { return r.receive(p) }
 
 func (t *transport) receive(p []byte) (int, error) {
-	n, err := t.Conn.Read(p)
+	n, err := t.wire.Read(p)
 	t.lastRead.Store(time.Now().UnixNano())
 	if t.quick > 0 {
 		t.quick -= n

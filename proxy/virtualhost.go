@@ -100,10 +100,11 @@ func (c *conn) innerConfig(outer *conn, name string) (*gossh.ServerConfig, error
 		return verified(&identity{subject: outer.subject(), login: l}), nil
 	}
 	cfg := &gossh.ServerConfig{
-		Config:        gossh.Config{Ciphers: c.ciphers},
-		ServerVersion: c.srv.version,
-		MaxAuthTries:  maxAuthTries,
-		NoClientAuth:  true,
+		Config:                  algorithms(c.ciphers),
+		PublicKeyAuthAlgorithms: secure.PublicKeyAuths,
+		ServerVersion:           c.srv.version,
+		MaxAuthTries:            maxAuthTries,
+		NoClientAuth:            true,
 		NoClientAuthCallback: func(meta gossh.ConnMetadata) (*gossh.Permissions, error) {
 			return admit(meta.User())
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -37,6 +38,21 @@ func (a *Agent) dial(ctx context.Context, c *router.Call) (any, error) {
 type halfConn interface {
 	net.Conn
 	CloseWrite() error
+}
+
+// eagerConn can be written to without waiting. (router.TryWriter)
+type eagerConn struct{ halfConn }
+
+func (c *eagerConn) TryWrite(p []byte) int {
+	conn, ok := c.halfConn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	return router.TryWrite(raw, p)
 }
 
 // connectTo dials from here. Its errors read like OpenSSH's: "connect failed: Connection refused".
@@ -85,7 +101,7 @@ func relay(s *router.Stream, conn halfConn) {
 	})
 	var both sync.WaitGroup
 	both.Go(func() {
-		if _, err := s.WriteTo(conn); err != nil {
+		if _, err := s.WriteTo(&eagerConn{conn}); err != nil {
 			drain(s) // whoever takes no more may still have something to say
 			return
 		}

@@ -136,7 +136,8 @@ const (
 )
 
 // hangup ends the process group: SIGHUP, and SIGKILL to what is left of it after the grace. It returns when that
-// has been done. Groups that the program made for others (a shell's jobs, daemons) are not touched.
+// has been done. Groups that the program made for others (a shell's jobs, daemons) are not touched, nor is what was started with
+// nohup beside a program that has taken the hangup.
 func (p *process) hangup(grace time.Duration) {
 	if p.signal(syscall.SIGHUP) != nil {
 		return
@@ -158,7 +159,7 @@ func (p *process) hangup(grace time.Duration) {
 	}
 }
 
-// killGroup waits until the group of a collected leader is empty, and kills it at the deadline. While it has members,
+// killGroup waits until the group of a collected leader is empty, and ends it at the deadline. While it has members,
 // its number cannot be given to another; numbers go round slowly enough that none is reused between two looks.
 func (p *process) killGroup(deadline <-chan time.Time) {
 	look := time.NewTicker(10 * time.Millisecond)
@@ -167,7 +168,7 @@ func (p *process) killGroup(deadline <-chan time.Time) {
 		select {
 		case <-look.C:
 		case <-deadline:
-			_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+			killUnlessNohup(p.pid)
 			return
 		}
 	}

@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"bufio"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -294,6 +296,36 @@ func TestProgramThatIgnoresHangupIsKilled(t *testing.T) {
 	pid, _ := strconv.Atoi(strings.TrimSpace(line.String()))
 	c.Reset(errors.New("client is gone"))
 	eventually(t, "the process is killed", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
+}
+
+func TestNohupBesideALostProgramStays(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells who ignores a signal")
+	}
+	w := newWorld(t)
+	w.agent.grace = 100 * time.Millisecond
+	// What nohup does, but before the fork, so that it is done when the pids are told.
+	c := w.start(sh(`trap '' HUP; sleep 1000 >/dev/null 2>&1 & trap - HUP; sleep 1000 & (trap : HUP; while :; do sleep 0.1; done) & echo $(jobs -p) $$; wait`))
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, f := range strings.Fields(line) {
+		pid, _ := strconv.Atoi(f)
+		pids = append(pids, pid)
+	}
+	if len(pids) != 4 {
+		t.Fatalf("pids %q", line)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(pids[0], syscall.SIGKILL) })
+	c.Reset(errors.New("client is gone"))
+	for _, pid := range pids[1:] {
+		eventually(t, "process "+strconv.Itoa(pid)+" ends", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH || zombie(pid) })
+	}
+	if err := syscall.Kill(pids[0], 0); err != nil || zombie(pids[0]) {
+		t.Error("what nohup protects has ended")
+	}
 }
 
 func TestCutLinkInMidTransferLeavesNothing(t *testing.T) {

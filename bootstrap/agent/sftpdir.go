@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"encoding/binary"
 	"io"
 	"os"
-	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,7 +13,8 @@ import (
 // files twice for each name.
 type directory struct {
 	file  *os.File
-	names map[string]string // uid and gid texts to names, "u0" and "g0"
+	names idNames
+	begun bool
 }
 
 func (d *directory) close() error { return d.file.Close() }
@@ -40,7 +39,7 @@ func (f *sftpFront) opendir(id uint32, r *fxReader) []byte {
 	}
 	f.last++
 	handle := "d" + strconv.FormatUint(f.last, 10)
-	f.dirs[handle] = &directory{file: file, names: make(map[string]string)}
+	f.dirs[handle] = &directory{file: file, names: make(idNames)}
 	w := newPacket(fxpHandle)
 	w.uint32(id)
 	w.string(handle)
@@ -55,26 +54,46 @@ func (f *sftpFront) readdir(id uint32, r *fxReader) []byte {
 	if !ok {
 		return statusPacket(id, fxFailure, "no such directory handle")
 	}
-	entries, err := d.file.ReadDir(namesPerRead)
-	if len(entries) == 0 {
-		if err == nil {
-			err = io.EOF
-		}
+	infos, err := d.read()
+	if err != nil {
 		return statusOf(id, err)
 	}
 	w := newPacket(fxpName)
 	w.uint32(id)
-	count := len(w)
-	w.uint32(0)
-	n := uint32(0)
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil { // what has just been removed is left out
-			d.appendEntry(&w, info)
-			n++
+	w.uint32(uint32(len(infos)))
+	for _, info := range infos {
+		d.appendEntry(&w, info)
+	}
+	return w.finish()
+}
+
+// read returns the next names, "." and ".." first, as OpenSSH's server tells them too; io.EOF when there are no more.
+func (d *directory) read() ([]os.FileInfo, error) {
+	var infos []os.FileInfo
+	if !d.begun {
+		d.begun = true
+		for _, name := range [...]string{"/.", "/.."} {
+			if info, err := os.Lstat(d.file.Name() + name); err == nil {
+				infos = append(infos, info)
+			}
 		}
 	}
-	binary.BigEndian.PutUint32(w[count:], n)
-	return w.finish()
+	for {
+		entries, err := d.file.ReadDir(namesPerRead)
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil { // what has just been removed is left out
+				infos = append(infos, info)
+			}
+		}
+		switch {
+		case len(infos) > 0: // none would be the end to clients
+			return infos, nil
+		case err != nil:
+			return nil, err
+		case len(entries) == 0:
+			return nil, io.EOF
+		}
+	}
 }
 
 func (d *directory) appendEntry(w *fxWriter, info os.FileInfo) {
@@ -110,9 +129,9 @@ func (d *directory) longName(info os.FileInfo, a fileAttrs) string {
 	b.WriteByte(' ')
 	b.WriteString(padLeft(strconv.FormatUint(a.links, 10), 4))
 	b.WriteByte(' ')
-	b.WriteString(padRight(d.name("u", a.uid, userName), 8))
+	b.WriteString(padRight(orNumber(d.names.user(a.uid), a.uid), 8))
 	b.WriteByte(' ')
-	b.WriteString(padRight(d.name("g", a.gid, groupName), 8))
+	b.WriteString(padRight(orNumber(d.names.group(a.gid), a.gid), 8))
 	b.WriteByte(' ')
 	b.WriteString(padLeft(strconv.FormatUint(a.size, 10), 8))
 	b.WriteByte(' ')
@@ -122,15 +141,9 @@ func (d *directory) longName(info os.FileInfo, a fileAttrs) string {
 	return b.String()
 }
 
-// name looks an id up once per directory.
-func (d *directory) name(kind string, id uint32, lookup func(id string) string) string {
-	text := strconv.FormatUint(uint64(id), 10)
-	name, ok := d.names[kind+text]
-	if !ok {
-		if name = lookup(text); name == "" {
-			name = text
-		}
-		d.names[kind+text] = name
+func orNumber(name string, id uint32) string {
+	if name == "" {
+		return strconv.FormatUint(uint64(id), 10)
 	}
 	return name
 }
@@ -186,21 +199,4 @@ func special(b []byte, at int, set bool, withExec, without byte) {
 	case set:
 		b[at] = without
 	}
-}
-
-// userName and groupName give "" for what has no name.
-func userName(uid string) string {
-	u, err := user.LookupId(uid)
-	if err != nil {
-		return ""
-	}
-	return u.Username
-}
-
-func groupName(gid string) string {
-	g, err := user.LookupGroupId(gid)
-	if err != nil {
-		return ""
-	}
-	return g.Name
 }

@@ -30,6 +30,7 @@ var extensions = []extension{
 	{"expand-path@openssh.com", "1", (*sftpFront).expandPath},
 	{"copy-data", "1", (*sftpFront).copyData},
 	{"home-directory", "1", (*sftpFront).homeDirectory},
+	{"users-groups-by-id@openssh.com", "1", (*sftpFront).usersGroupsByID},
 }
 
 func versionPacket() []byte {

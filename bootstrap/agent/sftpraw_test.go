@@ -192,10 +192,27 @@ func TestSFTPExtensions(t *testing.T) {
 	if a := expect(fxpName); a.uint32() != 1 || a.string() != w.agent.account().Home {
 		t.Error("home-directory")
 	}
+	r.ask(fxpExtended, "users-groups-by-id@openssh.com", "\x00\x00\x00\x00\xff\xff\xff\xf0", "\x00\x00\x00\x00")
+	if a := expect(fxpExtendedReply); a.string() != "\x00\x00\x00\x04root\x00\x00\x00\x00" || a.string() != "\x00\x00\x00\x04root" {
+		t.Error("users-groups-by-id")
+	}
 	r.ask(fxpReaddir, "1")
 	status(fxFailure)
 	r.ask(fxpOpendir, "f-absent")
 	status(fxNoSuchFile)
+	r.ask(fxpOpendir, ".")
+	listing := expect(fxpHandle)
+	r.ask(fxpReaddir, listing.string())
+	a := expect(fxpName)
+	if n := a.uint32(); n != 4 {
+		t.Errorf("%d names", n)
+	}
+	for _, want := range []string{".", ".."} {
+		name, long := a.string(), a.string()
+		if a.attrs(); name != want || long[0] != 'd' || !strings.HasSuffix(long, " "+want) {
+			t.Errorf("%q, %q, want %q", name, long, want)
+		}
+	}
 }
 
 func TestSFTPMalformedPacketsEndTheSession(t *testing.T) {
@@ -204,6 +221,7 @@ func TestSFTPMalformedPacketsEndTheSession(t *testing.T) {
 		"too long":    {0xff, 0, 0, 0, fxpStat},
 		"no id":       {0, 0, 0, 2, fxpRemove, 1},
 		"short name":  {0, 0, 0, 13, fxpStat, 0, 0, 0, 1, 0, 0, 1, 0, 'x', 'y', 'z', 'a'},
+		"cut ids":     append([]byte{0, 0, 0, 48, fxpExtended, 0, 0, 0, 1, 0, 0, 0, 30}, "users-groups-by-id@openssh.com\x00\x00\x00\x01x\x00\x00\x00\x00"...),
 		"short attrs": {0, 0, 0, 14, fxpMkdir, 0, 0, 0, 1, 0, 0, 0, 1, 'x', 0, 0, 0, attrPermissions},
 		"unknown":     {0, 0, 0, 5, 99, 0, 0, 0, 1},
 	} {

@@ -6,18 +6,20 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Place is the private directory of one run: what its programs find first on PATH, and the socket that it speaks to. It is locked as long as
 // its process lives, so that another can tell the places of dead ones (see sweep).
 type Place struct {
-	dir  string
-	lock *os.File
+	dir     string
+	lock    *os.File
+	program *os.File // what links in dir lead to: they are good as long as it is open, whatever becomes of its name
 }
 
 // NewPlace makes the directory, and removes those that runs of the same user have left which were killed. program is an executable that knows
-// its role by the names ssh, scp and sftp; linked says that it stays where it is, so that links to it do; otherwise it is copied.
+// its role by the names ssh, scp and sftp; linked says that links to it do, as it has a name and may be executed there; otherwise it is copied.
 func NewPlace(program string, linked bool) (*Place, error) {
 	base := os.TempDir()
 	if len(base) > maxBase || strings.Trim(base, plainPath) != "" || !filepath.IsAbs(base) {
@@ -47,7 +49,13 @@ const (
 var tools = [...]string{"ssh", "scp", "sftp"}
 
 func (p *Place) fill(program string, linked bool) error {
-	if !linked {
+	if linked {
+		var err error
+		if p.program, err = os.Open(program); err != nil {
+			return err
+		}
+		program = lasting(p.program)
+	} else {
 		if err := copyProgram(program, p.SSH()); err != nil {
 			return err
 		}
@@ -61,6 +69,18 @@ func (p *Place) fill(program string, linked bool) error {
 		}
 	}
 	return nil
+}
+
+// lasting is a path of an open program that outlives its name, where the system has one for the processes of a run: images of other
+// versions, which begin beside this one, make the cache forget its own. Else it is the name.
+func lasting(program *os.File) string {
+	path := "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.FormatUint(uint64(program.Fd()), 10)
+	here, err1 := program.Stat()
+	there, err2 := os.Stat(path)
+	if err1 != nil || err2 != nil || !os.SameFile(here, there) {
+		return program.Name()
+	}
+	return path
 }
 
 func copyProgram(from, to string) error {
@@ -95,6 +115,9 @@ func (p *Place) Listen() (*net.UnixListener, error) {
 func (p *Place) Remove() {
 	os.RemoveAll(p.dir)
 	p.lock.Close()
+	if p.program != nil {
+		p.program.Close()
+	}
 }
 
 // Environment of the programs of a run.

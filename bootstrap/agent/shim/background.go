@@ -16,7 +16,7 @@ func goBackground(args []string) int {
 	if err != nil {
 		return complain("ssh", err)
 	}
-	self, err := os.Executable()
+	self, err := ownProgram()
 	if err != nil {
 		return complain("ssh", err)
 	}
@@ -37,6 +37,21 @@ func goBackground(args []string) int {
 		return 0
 	}
 	return cmd.ProcessState.ExitCode()
+}
+
+// ownProgram is this program's file, or what the system knows it by when the cache has forgotten its name.
+func ownProgram() (string, error) {
+	const unlinked = "/proc/self/exe"
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(self); err != nil {
+		if _, err := os.Stat(unlinked); err == nil {
+			return unlinked, nil
+		}
+	}
+	return self, nil
 }
 
 // tellStarted lets the process that waits in goBackground end.
