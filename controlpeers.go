@@ -3,6 +3,7 @@ package fakessh
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 
 	"fakessh/bootstrap/agent/session"
@@ -91,4 +92,14 @@ func orMany(n, many int) int {
 		return many
 	}
 	return n
+}
+
+// peerOf asks the kernel who is at the other end of c.
+func peerOf(c *net.UnixConn) (p Peer, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return Peer{}, err
+	}
+	ctlErr := raw.Control(func(fd uintptr) { p, err = socketPeer(int(fd)) })
+	return p, errors.Join(ctlErr, err)
 }

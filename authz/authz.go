@@ -38,7 +38,7 @@ type Request struct {
 	Target  string   // "web1+docker.app": the Target resource
 	Groups  []string // the target's groups
 	// Facts for the context record.
-	Account    string // in the target; "" where none is used yet (a hop, a jump), or when it is the target's own and nobody can tell its name
+	Account    string // in the target; "" where none is used yet (a hop, a jump to a real server), or when it is the target's own and nobody can tell its name
 	Command    string
 	Hops       []string
 	SourceAddr string // of the client, "host:port"

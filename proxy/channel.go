@@ -57,7 +57,7 @@ func (c *conn) reject(nc gossh.NewChannel, reason gossh.RejectionReason, text st
 // target is where this connection's sessions and forwards go: the virtual host, or what the user name says.
 func (c *conn) target() (*Target, error) {
 	if c.host != nil {
-		return c.host, nil
+		return c.host, c.noJump
 	}
 	return c.srv.cfg.Backend.Target(c.login().Target)
 }

@@ -37,6 +37,7 @@ type conn struct {
 	admitOnce sync.Once
 	ident     atomic.Pointer[identity] // of a finished handshake; nil before establish
 	host      *Target                  // a virtual host's target
+	noJump    error                    // of a virtual host: that policy does not allow it for the account that was said; before any channel
 
 	announceOnce sync.Once
 	sessions     sessionGate

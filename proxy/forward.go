@@ -45,6 +45,8 @@ func (c *conn) serveDirectTCPIP(nc gossh.NewChannel) {
 	own, noOwn := c.target()
 	named, noNamed := c.srv.cfg.Backend.Target(d.Host)
 	switch {
+	case c.host != nil && noOwn != nil:
+		c.reject(nc, gossh.Prohibited, publicLine(noOwn, c.subject().Principal))
 	case c.host != nil:
 		c.serveForward(nc, tcpForward(c.host, c.account(), d.Host, d.Port))
 	case noNamed == nil && d.Port == sshPort:
@@ -116,12 +118,17 @@ func (c *conn) jumpTo(nc gossh.NewChannel, t *Target, d directTCPIP) {
 		c.audit(Event{Kind: EventRefused, Target: t.Name, Action: authz.Jump, Mode: string(JumpDeny), Dest: destination(d.Host, sshPort), Reason: text})
 		_ = nc.Reject(gossh.Prohibited, text) // an error ends the connection anyway
 	default:
-		if err := c.ask(t, authz.Request{Action: authz.Jump, DestHost: d.Host, DestPort: sshPort, Mode: string(JumpTerminate)}); err != nil {
+		if err := c.question(c.srv.cfg.Decider.Possible, t, virtualHostRequest(d.Host)); err != nil { // who one is there is not said yet
 			_ = nc.Reject(gossh.Prohibited, err.Error())
 			return
 		}
 		c.serveVirtualHost(nc, t, d.Host)
 	}
+}
+
+// virtualHostRequest asks about a jump to a target that is terminated here.
+func virtualHostRequest(host string) authz.Request {
+	return authz.Request{Action: authz.Jump, DestHost: host, DestPort: sshPort, Mode: string(JumpTerminate)}
 }
 
 // jumpOut relays to a host that is no target. SSH to it stays end to end.

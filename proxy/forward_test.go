@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -278,8 +279,12 @@ func TestInnerKey(t *testing.T) {
 
 func TestJumpAsksPolicy(t *testing.T) {
 	g := startGateway(t, func(_ *Config, g *gateway) {
-		g.policy.deny = func(r authz.Request) bool { return r.Action == authz.Jump || r.Action == authz.Hop }
+		g.policy.never = func(r authz.Request) bool { return r.Action == authz.Jump && r.Target == "web1" && r.Account == "" }
+		g.policy.deny = func(r authz.Request) bool {
+			return r.Action == authz.Hop || r.Action == authz.Jump && r.Account != "me"
+		}
 		g.backend.targets["web1+docker.x"] = &Target{Name: "web1+docker.x", Hops: []string{"docker"}}
+		g.backend.targets["local"].Account = "own"
 	})
 	got := run(t, g.ssh("-o", "LogLevel=INFO", "-W", "web1:22", "gw"))
 	if got.status != 255 || !strings.Contains(got.stderr, "administratively prohibited: you may not do that here") {
@@ -287,5 +292,28 @@ func TestJumpAsksPolicy(t *testing.T) {
 	}
 	if got := run(t, g.ssh("web1+docker.x@gw", "true")); got != (result{"", "fakesshd: you may not do that here\n", 255}) {
 		t.Errorf("hop: got %+v", got)
+	}
+	// Which account is wanted is known when the inner connection says so.
+	for inner, want := range map[string]result{
+		"me@local":    {"in\n", "", 0},
+		"root@local":  {"", "fakesshd: you may not do that here\n", 255},
+		"alice@local": {"", "fakesshd: you may not do that here\n", 255}, // herself: the target's own
+	} {
+		if got := run(t, g.ssh("-J", "gw", inner, "echo in")); got != want {
+			t.Errorf("%s: got %+v", inner, got)
+		}
+	}
+	if got := run(t, g.ssh("-o", "LogLevel=INFO", "-J", "gw", "-W", "127.0.0.1:1", "root@local")); !strings.Contains(got.stderr, "administratively prohibited: you may not do that here") {
+		t.Errorf("-W inside: got %+v", got)
+	}
+	var accounts []string
+	for _, r := range g.policy.asked {
+		if r.Action == authz.Jump && !slices.Contains(accounts, r.Account) {
+			accounts = append(accounts, r.Account)
+		}
+	}
+	slices.Sort(accounts)
+	if got := strings.Join(accounts, " "); got != "me own root" {
+		t.Errorf("asked about %q", got)
 	}
 }

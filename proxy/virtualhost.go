@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -72,6 +73,9 @@ func (c *conn) serveInner(outer *conn, name string) error {
 	}
 	c.sshConn = func() *gossh.ServerConn { return sc }
 	c.audit(Event{Kind: EventVirtualHost, User: session.OneLine(sc.User()), Target: c.host.Name, Mode: string(JumpTerminate)})
+	req := virtualHostRequest(name)
+	req.Account = cmp.Or(c.account(), c.host.Account)
+	c.noJump = c.ask(c.host, req)
 	go func() { // ends with the inner connection
 		defer c.guard("global requests")
 		for req := range reqs {

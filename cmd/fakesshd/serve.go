@@ -152,6 +152,7 @@ func (d *daemon) serve(ctx context.Context, std stdio) error {
 			d.log.Error("control socket", "err", err) // SSH goes on
 		}
 	})
+	wg.Go(func() { trimMemory(ctx) })
 	d.attend(ctx, hangups)
 	d.log.Info("stopping")
 	grace, cancel := context.WithTimeout(context.Background(), d.cfg.Drain)

@@ -103,5 +103,5 @@ func programLives(dir string) bool {
 		return false
 	}
 	pid, err := strconv.Atoi(text)
-	return err == nil && pid > 0 && syscall.Kill(pid, 0) != syscall.ESRCH //nolint:errorlint // it is the plain number
+	return err == nil && pid > 0 && syscall.Kill(pid, 0) != syscall.ESRCH
 }
