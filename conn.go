@@ -3,7 +3,6 @@ package fakessh
 import (
 	"context"
 
-	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
 )
 
@@ -13,14 +12,14 @@ type Conn struct {
 	lease *Lease
 }
 
-// Dial connects to address inside dest, where its name is looked up: network is "tcp" or "unix". Errors are those of Connect, and a
-// *router.CallError for a connection that is refused there: "connect failed: Connection refused".
+// Dial connects to address inside dest, where its name is looked up: network is "tcp" or "unix". Errors are those of Connect and of Lease.Dial: a
+// *router.CallError for a connection that is refused there, "connect failed: Connection refused".
 func (t *Tree) Dial(ctx context.Context, dest Dest, network, address string) (*Conn, error) {
 	lease, err := t.Connect(ctx, dest)
 	if err != nil {
 		return nil, err
 	}
-	s, err := session.Dial(ctx, lease.Context(), network, address)
+	s, err := lease.Dial(ctx, network, address)
 	if err != nil {
 		lease.Release()
 		return nil, err

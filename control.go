@@ -450,7 +450,7 @@ func (s *ControlServer) startSession(ctx context.Context, a *Access, inv *sessio
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := session.Start(ctx, lease.Context(), inv.Spec)
+	client, err := lease.Start(ctx, inv.Spec)
 	if err != nil {
 		lease.Release()
 		return nil, nil, err
@@ -463,7 +463,7 @@ func (s *ControlServer) startDial(ctx context.Context, a *Access, inv *session.I
 	if err != nil {
 		return nil, nil, err
 	}
-	stream, err := session.Dial(ctx, lease.Context(), inv.Network, inv.Address)
+	stream, err := lease.Dial(ctx, inv.Network, inv.Address)
 	if err != nil {
 		lease.Release()
 		return nil, nil, err

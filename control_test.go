@@ -72,6 +72,14 @@ func (q *questions) authorize(_ context.Context, a *fakessh.Access) error {
 	return nil
 }
 
+// take returns what has been asked since it was last called.
+func (q *questions) take() (asked []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	asked, q.asked = q.asked, nil
+	return asked
+}
+
 func TestRunByADaemon(t *testing.T) {
 	images := ownImages(t)
 	tree := treeWithImages(t, images, map[string]fakessh.TargetConfig{"web1": sh("local"), "db": sh("local")})
@@ -88,7 +96,7 @@ func TestRunByADaemon(t *testing.T) {
 		t.Errorf("got %q", fmt.Sprint(got))
 	}
 	me := tree.Nodes()[0].User
-	if got := strings.Join(q.asked, "; "); got != "session web1; session web1 as "+me {
+	if got := strings.Join(q.take(), "; "); got != "session web1; session web1 as "+me {
 		t.Errorf("asked %q", got)
 	}
 	if got, want := run("", "in", "ssh db 'cat; exit 5'", fakessh.From("web1")), (result{"in", "", 5}); got != want {
@@ -297,7 +305,6 @@ func TestNamedAccountIsPinned(t *testing.T) {
 		{"", "ssh bob@local true", "session bob@local"},
 	} {
 		for _, from := range []string{"", "local"} {
-			q.asked = nil
 			opts := []fakessh.RunOption{fakessh.ControlSocket(path), fakessh.UseConfig(fakessh.Config{Images: ownImages(t)}), fakessh.From(from)}
 			r := collectRun(t, "", func(stdio fakessh.RunOption) (int, error) {
 				return fakessh.Run(t.Context(), tt.dest, script(tt.command), append(opts, stdio)...)
@@ -305,8 +312,8 @@ func TestNamedAccountIsPinned(t *testing.T) {
 			if r != (result{"", "ssh: asked\n", 255}) {
 				t.Errorf("%s from %q: %q", tt.command, from, fmt.Sprint(r))
 			}
-			if got := q.asked[len(q.asked)-1]; got != tt.want {
-				t.Errorf("%s to %q from %q: asked %q, want %q", tt.command, tt.dest, from, got, tt.want)
+			if asked := q.take(); len(asked) == 0 || asked[len(asked)-1] != tt.want {
+				t.Errorf("%s to %q from %q: asked %q, want %q", tt.command, tt.dest, from, asked, tt.want)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package fakessh
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -26,21 +27,12 @@ type DialError struct {
 
 func (e *DialError) Error() string {
 	if e.Via == "" {
-		return "dial " + e.Target + ": " + causeText(e.Err)
+		return "dial " + e.Target + ": " + session.ErrorLine(e.Err)
 	}
-	return "dial " + e.Target + " via " + e.Via + ": " + causeText(e.Err)
+	return "dial " + e.Target + " via " + e.Via + ": " + session.ErrorLine(e.Err)
 }
 
 func (e *DialError) Unwrap() error { return e.Err }
-
-// causeText leaves out the type of a far exception, which tells a person nothing.
-func causeText(err error) string {
-	var call *router.CallError
-	if errors.As(err, &call) && call.Text != "" {
-		return session.OneLine(call.Text)
-	}
-	return session.OneLine(err.Error())
-}
 
 // NoAccountError says that an account is not within reach: it is neither the target's own, nor is the agent root, nor has the target a `become` method.
 type NoAccountError struct {
@@ -69,6 +61,21 @@ type UnreachableError struct{ Silence string }
 
 func (e *UnreachableError) Error() string { return "no answer for " + e.Silence }
 
+// NoAnswerError says that the agent of a context, which is there, has not answered a request. It is a net.Error that timed out.
+type NoAnswerError struct {
+	Op     string // "start a session"
+	Target string
+	After  time.Duration
+}
+
+func (e *NoAnswerError) Error() string {
+	return e.Op + " in " + e.Target + ": no answer after " + e.After.String()
+}
+
+// Timeout and Temporary make it a net.Error.
+func (e *NoAnswerError) Timeout() bool   { return true }
+func (e *NoAnswerError) Temporary() bool { return true }
+
 // Causes for which the tree itself ends a context.
 var (
 	errIdle    = errors.New("idle")
@@ -86,9 +93,9 @@ func (e *LostError) Error() string {
 	text := "context lost"
 	var lost *router.LostError
 	if errors.As(e.Err, &lost) && lost.Cause != nil {
-		text = causeText(lost.Cause)
+		text = session.ErrorLine(lost.Cause)
 	} else if e.Err != nil {
-		text = causeText(e.Err)
+		text = session.ErrorLine(e.Err)
 	}
 	return "lost " + e.Target + ": " + text
 }

@@ -1,9 +1,12 @@
 package fakessh
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
+	"fakessh/methods"
 	"fakessh/router"
 )
 
@@ -11,6 +14,32 @@ import (
 type Lease struct {
 	n    *node
 	once sync.Once
+}
+
+// Start starts a session in the context, as session.Start does. An agent that does not say what became of it in connect_timeout and a
+// little more gets no further patience: *NoAnswerError.
+func (l *Lease) Start(ctx context.Context, spec *session.Spec) (*session.Client, error) {
+	ctx, cancel := l.answerBy(ctx, "start a session", l.patience())
+	defer cancel()
+	return session.Start(ctx, l.Context(), spec)
+}
+
+// Dial connects to address inside the context, as session.Dial does. Its agent may take session.DialTimeout for that; *NoAnswerError when it
+// has said nothing a little later.
+func (l *Lease) Dial(ctx context.Context, network, address string) (*router.Stream, error) {
+	ctx, cancel := l.answerBy(ctx, "connect to "+session.OneLine(address), session.DialTimeout+answerTime)
+	defer cancel()
+	return session.Dial(ctx, l.Context(), network, address)
+}
+
+// patience is how long the agent may take to answer what it can answer at once.
+func (l *Lease) patience() time.Duration {
+	return methods.ConnectTimeout(l.n.chain.last().spec) + answerTime
+}
+
+// answerBy bounds the wait for one answer of the agent, which may be hostile: it answers pings, or the context would be lost by itself.
+func (l *Lease) answerBy(ctx context.Context, op string, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, &NoAnswerError{Op: op, Target: l.n.name(), After: limit})
 }
 
 // Context returns the leased context.

@@ -19,7 +19,7 @@ func (n *node) run() {
 		return
 	}
 	cause := n.watch(n.ctx)
-	n.tree.log.Info("context closed", "node", n.name(), "cause", causeText(cause))
+	n.tree.log.Info("context closed", "node", n.name(), "cause", session.ErrorLine(cause))
 	n.remote.end(cause)
 
 	n.tree.mu.Lock()

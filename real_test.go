@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ func withCache(run func() int) int {
 	if cache, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
 		_ = os.Setenv("GOCACHE", filepath.Join(cache, "go-build")) // shippedProgram's is where it was
 	}
+	removeOld()
 	dir, err := os.MkdirTemp("", "fakessh-test-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -50,6 +52,16 @@ func withCache(run func() int) int {
 	return run()
 }
 
+// removeOld removes what tests have left that were killed. None takes a day.
+func removeOld() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "fakessh*-test-*"))
+	for _, dir := range dirs {
+		if st, err := os.Lstat(dir); err == nil && time.Since(st.ModTime()) > 24*time.Hour {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
 // realTree makes a tree of real contexts. When the test is over, nothing of them may be left:
 // no process, goroutine or open file.
 func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tree {
@@ -57,18 +69,23 @@ func realTree(t *testing.T, targets map[string]fakessh.TargetConfig) *fakessh.Tr
 	return treeWithImages(t, ownImages(t), targets)
 }
 
+// ownImages serves this test binary as image. It holds a file open as long as it lives, so all tests share one.
 func ownImages(t testing.TB) *bootstrap.Images {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	images, err := bootstrap.NewImages(nil, self)
+	images, err := theImages()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return images
 }
+
+var theImages = sync.OnceValues(func() (*bootstrap.Images, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return bootstrap.NewImages(nil, self)
+})
 
 // shippedProgram builds it, which is a fraction of the test binary's size.
 func shippedProgram(t *testing.T) string {
@@ -103,14 +120,23 @@ func treeWithImages(t *testing.T, images *bootstrap.Images, targets map[string]f
 		}
 		eventually(t, "agents end", func() bool { return !anyAlive(nodes) && len(marked(mark)) == 0 })
 		eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
-		eventually(t, "no file is left open", func() bool { return openFiles() <= files })
+		eventually(t, "no file is left open", func() bool { return len(openFiles()) <= len(files) })
+		if t.Failed() {
+			t.Logf("open before: %q, now: %q", files, openFiles())
+		}
 	})
 	return tree
 }
 
-func openFiles() int {
-	files, _ := filepath.Glob("/proc/self/fd/*")
-	return len(files)
+// openFiles says what the descriptors of this process are.
+func openFiles() (files []string) {
+	fds, _ := filepath.Glob("/proc/self/fd/*")
+	for _, fd := range fds {
+		if file, err := os.Readlink(fd); err == nil { // not that of the listing itself
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 func anyAlive(nodes []fakessh.Node) bool {

@@ -232,7 +232,7 @@ func (r *child) end(cause error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
-	if session.Disconnect(ctx, r.via, uint32(r.c.ID()), causeText(cause)) != nil {
+	if session.Disconnect(ctx, r.via, uint32(r.c.ID()), session.ErrorLine(cause)) != nil {
 		return // gone already, or its parent is
 	}
 	select {

@@ -95,7 +95,7 @@ func (t *Tree) Run(ctx context.Context, dest string, argv []string, opts ...RunO
 	defer place.Remove()
 	ln, err := place.Listen()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("run: listen for ssh: %w", err)
 	}
 	served := make(chan struct{})
 	go func() { // ends with srv.Close
@@ -221,8 +221,9 @@ func (c *runConfig) execute(ctx context.Context, argv []string, place *session.P
 		defer signal.Stop(signals)
 	}
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return 0, startError(argv[0], err)
 	}
+	_ = place.Began(cmd.Process.Pid) // it matters only should this process be killed
 	done := make(chan struct{})
 	go func() { // ends with the program
 		defer close(done)
@@ -282,7 +283,7 @@ func (c *runConfig) command(argv []string, place *session.Place, env []string) (
 	}
 	path, err := lookPath(argv[0], c.dir, env)
 	if err != nil {
-		return nil, err
+		return nil, startError(argv[0], err)
 	}
 	args := argv[1:]
 	if name := filepath.Base(argv[0]); strings.Contains(argv[0], "/") && (name == "scp" || name == "sftp") {
@@ -302,6 +303,19 @@ func (c *runConfig) command(argv []string, place *session.Place, env []string) (
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	}
 	return cmd, nil
+}
+
+// startError says that a program could not be started, without os/exec's own words about where it failed.
+func startError(program string, err error) error {
+	var look *osexec.Error
+	var path *os.PathError
+	switch {
+	case errors.As(err, &look):
+		err = look.Err
+	case errors.As(err, &path):
+		err = path.Err
+	}
+	return fmt.Errorf("run %q: %w", program, err)
 }
 
 // hasTerminal reports whether this process has a controlling terminal.
@@ -350,5 +364,9 @@ func newRunPlace(images *bootstrap.Images) (*session.Place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run: %w", err)
 	}
-	return session.NewPlace(program, true)
+	place, err := session.NewPlace(program, true)
+	if err != nil {
+		return nil, fmt.Errorf("run: make a directory for ssh: %w", err)
+	}
+	return place, nil
 }

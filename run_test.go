@@ -17,6 +17,7 @@ import (
 
 	"fakessh"
 	"fakessh/bootstrap"
+	"fakessh/methods"
 )
 
 // result is what a program of a run said and how it ended.
@@ -347,6 +348,27 @@ func TestRunErrorsBeforeTheProgram(t *testing.T) {
 	}
 }
 
+// Whoever it is that could not connect, the line says what was tried.
+func TestRunErrorsNameTheTarget(t *testing.T) {
+	tree := realTree(t, map[string]fakessh.TargetConfig{
+		"one": sh(""),
+		"far": {Spec: methods.Spec{Method: "exec", Params: methods.Params{"command": []string{"sh", "-c", "echo no entry >&2; exit 3"}}}, Via: "one"},
+	})
+	const want = "dial far via one: no entry"
+	if r := runIn(t, tree, "far", "", script("ssh x true")); r != (result{"", "ssh: " + want + "\n", 255}) {
+		t.Errorf("run: %q", fmt.Sprint(r))
+	}
+	if r := runIn(t, tree, "far", "", script("ssh x true"), fakessh.From("one")); r != (result{"", "ssh: " + want + "\n", 255}) {
+		t.Errorf("run --from one: %q", fmt.Sprint(r))
+	}
+	if _, err := tryRun(t, tree, "one", "", script("true"), fakessh.From("far")); err == nil || err.Error() != want {
+		t.Errorf("run --from far: %v", err)
+	}
+	if _, err := tryRun(t, tree, "one", "", []string{"no-such-program"}); err == nil || err.Error() != `run "no-such-program": executable file not found in $PATH` {
+		t.Errorf("no program: %v", err)
+	}
+}
+
 func TestRunWithoutDestination(t *testing.T) {
 	tree := realTree(t, map[string]fakessh.TargetConfig{"inner": sh("local")})
 	r := runIn(t, tree, "", "", script("ssh inner 'echo in'; ssh LOCAL 'echo local'; ssh elsewhere true; echo $?; ssh 'local' -l no-such-account true; echo $?"))
@@ -381,25 +403,16 @@ func TestRunLeavesNothing(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	tree := realTree(t, nil)
 	runOK(t, tree, "local", script("ssh x true"))
-	before := openFDs(t)
+	before := len(openFiles())
 	goroutines := runtime.NumGoroutine()
 	for range 20 {
 		runOK(t, tree, "local", script("ssh x true; echo a | ssh x cat >/dev/null"))
 	}
 	eventually(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
-	eventually(t, "descriptors are closed", func() bool { return openFDs(t) <= before })
+	eventually(t, "descriptors are closed", func() bool { return len(openFiles()) <= before })
 	if left, _ := filepath.Glob(dir + "/fakessh-run-*"); len(left) != 0 {
 		t.Errorf("left %q", left)
 	}
-}
-
-func openFDs(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
 }
 
 func TestRunFromATarget(t *testing.T) {

@@ -50,7 +50,7 @@ func (s *ControlServer) startRun(ctx context.Context, a *Access) (c *session.Cli
 	}
 	r := &remoteRun{srv: s, access: a, from: lease, slots: make(chan struct{}, maxFromInvocations)}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	if r.client, err = session.Start(ctx, lease.Context(), runSpec(a.Invocation)); err != nil {
+	if r.client, err = lease.Start(ctx, runSpec(a.Invocation)); err != nil {
 		r.cancel(err)
 		lease.Release()
 		return nil, nil, err
@@ -90,7 +90,7 @@ func (r *remoteRun) invoked(item []byte) {
 // answer tells the agent that there will be no session for an invocation.
 func (r *remoteRun) answer(id uint64, err error) {
 	_ = r.client.SendControl(router.Control{
-		Kind: session.ItemAnswer, Data: session.AppendInvokeItem(nil, id, causeText(err)),
+		Kind: session.ItemAnswer, Data: session.AppendInvokeItem(nil, id, session.ErrorLine(err)),
 	})
 }
 
@@ -121,15 +121,7 @@ func (r *remoteRun) join(id uint64, a *Access) error {
 		return err
 	}
 	defer lease.Release()
-	inv, there := a.Invocation, router.OpenSpec{Context: lease.Context()}
-	switch inv.Op {
-	case session.OpSession:
-		there.Name, there.Args = session.FuncStart, []any{inv.Spec.Encode()}
-	case session.OpDial:
-		there.Name, there.Args = session.FuncDial, []any{inv.Network, inv.Address}
-	}
-	here := router.OpenSpec{Context: r.from.Context(), Name: session.FuncAttach, Args: []any{int64(id)}}
-	circuit, _, _, err := r.srv.Tree.Router().Join(r.ctx, there, here)
+	circuit, err := r.circuit(id, lease, a.Invocation)
 	if err != nil {
 		return err
 	}
@@ -141,9 +133,28 @@ func (r *remoteRun) join(id uint64, a *Access) error {
 	return nil
 }
 
+// circuit opens what an invocation wants in lease, and joins it to the shim. Either target may be silent; who waits for whom is one wait.
+func (r *remoteRun) circuit(id uint64, lease *Lease, inv *session.Invocation) (*router.Circuit, error) {
+	op, limit, there := "start a session", lease.patience(), router.OpenSpec{Context: lease.Context()}
+	switch inv.Op {
+	case session.OpSession:
+		there.Name, there.Args = session.FuncStart, []any{inv.Spec.Encode()}
+	case session.OpDial:
+		op, limit = "connect to "+session.OneLine(inv.Address), session.DialTimeout+answerTime
+		there.Name, there.Args = session.FuncDial, []any{inv.Network, inv.Address}
+	}
+	here := router.OpenSpec{Context: r.from.Context(), Name: session.FuncAttach, Args: []any{int64(id)}}
+	ctx, cancel := lease.answerBy(r.ctx, op, limit)
+	defer cancel()
+	circuit, _, _, err := r.srv.Tree.Router().Join(ctx, there, here)
+	return circuit, err
+}
+
 // fetch gets what the shim asks for. The target may send anything.
 func (r *remoteRun) fetch(id uint64) (*session.Invocation, error) {
-	v, err := r.from.Context().Call(r.ctx, session.FuncInvocation, int64(id))
+	ctx, cancel := r.from.answerBy(r.ctx, "ask about an ssh", r.from.patience())
+	defer cancel()
+	v, err := r.from.Context().Call(ctx, session.FuncInvocation, int64(id))
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +207,7 @@ func (t *Tree) runFrom(ctx context.Context, dest string, argv []string, c *runCo
 	defer cancel()
 	client, release, err := srv.startRun(context.WithoutCancel(ctx), a)
 	if err != nil {
-		return 0, errors.New(causeText(err))
+		return 0, errors.New(session.ErrorLine(err))
 	}
 	defer release()
 	std, err := c.descriptors()
@@ -225,7 +236,7 @@ func (c *runConfig) remoteExit(program string, exit session.Exit, err error) int
 // say writes a line to the program's stderr.
 func (c *runConfig) say(program string, err error) {
 	if c.stdio[2] != nil {
-		fmt.Fprintf(c.stdio[2], "fakessh: %s: %s\n", program, causeText(err))
+		fmt.Fprintf(c.stdio[2], "fakessh: %s: %s\n", program, session.ErrorLine(err))
 	}
 }
 
@@ -310,7 +321,7 @@ func (c *runConfig) runFromByDaemon(ctx context.Context, socket, dest string, ar
 	}
 	conn, err := session.DialInvoke(socket)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("control socket: %w", err)
 	}
 	defer conn.Close()
 	ctx, cancel := c.limit(ctx)
@@ -327,7 +338,7 @@ func (c *runConfig) runFromByDaemon(ctx context.Context, socket, dest string, ar
 	}
 	h.handed()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("control socket: %w", err)
 	}
 	stop := c.supervised(ctx, argv[0], func(name string) { _ = conn.Send(session.InvokeSignal, []byte(name)) }, func() { conn.Close() })
 	defer stop()

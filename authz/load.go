@@ -34,9 +34,9 @@ func (e *PolicyError) Error() string {
 
 func (e *PolicyError) Unwrap() error { return e.Err }
 
-// LoadPolicy reads a policy file. Errors are *PolicyError.
+// LoadPolicy reads a policy file, which only root and the running user may be able to change (see OpenTrusted). Errors are *PolicyError.
 func LoadPolicy(path string) (*Policy, error) {
-	f, err := os.Open(path)
+	f, err := openTrusted(path, nil)
 	if err != nil {
 		return nil, &PolicyError{File: path, Err: bare(err)}
 	}

@@ -3,12 +3,12 @@ package authz
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/netip"
-	"os"
+	osuser "os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,7 +18,7 @@ import (
 
 // User is one entry of the configuration's users.
 type User struct {
-	Keys       []string // authorized_keys lines, or "file:PATH" of an authorized_keys file
+	Keys       []string // authorized_keys lines, or "file:PATH" of an authorized_keys file (see OpenTrusted), which may be Unix's own
 	Groups     []string
 	LoginNames []string // account names by which ssh clients mean "me"
 	Unix       string   // the local account that is this principal on the control socket
@@ -81,15 +81,15 @@ func (u *Users) add(name string, user User, meant map[string]string) error {
 		u.byUnix[user.Unix] = name
 	}
 	for i, entry := range user.Keys {
-		if err := u.addKeys(name, i, entry); err != nil {
+		if err := u.addKeys(name, i, entry, user); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (u *Users) addKeys(principal string, i int, entry string) error {
-	keys, err := u.readKeys(i, entry)
+func (u *Users) addKeys(principal string, i int, entry string, user User) error {
+	keys, err := u.readKeys(i, entry, user)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (u *Users) addKeys(principal string, i int, entry string) error {
 	return nil
 }
 
-func (u *Users) readKeys(i int, entry string) ([]Key, error) {
+func (u *Users) readKeys(i int, entry string, user User) ([]Key, error) {
 	path, isFile := strings.CutPrefix(entry, "file:")
 	if !isFile {
 		keys, errs := ParseAuthorizedKeys(fmt.Sprintf("keys[%d]", i), []byte(entry))
@@ -109,7 +109,7 @@ func (u *Users) readKeys(i int, entry string) ([]Key, error) {
 		}
 		return keys, errors.Join(errs...)
 	}
-	text, err := readKeyFile(path)
+	text, err := ReadTrusted(path, maxKeyFile, accountOf(user)...)
 	if err != nil {
 		return nil, err
 	}
@@ -118,23 +118,20 @@ func (u *Users) readKeys(i int, entry string) ([]Key, error) {
 	return keys, nil
 }
 
-// readKeyFile refuses files that others may write, as sshd's StrictModes does: who writes it logs in.
-func readKeyFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// accountOf is the uid of a user's local account: what it alone can change lets in nobody else. None if there is no such account.
+func accountOf(user User) (owners []int) {
+	if user.Unix == "" {
+		return nil
+	}
+	account, err := osuser.Lookup(user.Unix)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, bare(err))
+		return nil
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", path, bare(err))
-	case !st.Mode().IsRegular():
-		return nil, fmt.Errorf("read %s: not a regular file", path)
-	case st.Mode().Perm()&0o022 != 0:
-		return nil, fmt.Errorf("read %s: writable by others (mode %04o)", path, st.Mode().Perm())
+	uid, err := strconv.Atoi(account.Uid)
+	if err != nil {
+		return nil
 	}
-	return io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	return []int{uid}
 }
 
 // Problems lists the lines of key files that were left out, each a *KeyError.

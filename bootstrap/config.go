@@ -16,6 +16,7 @@ type Config struct {
 	RemoteName     string // label among the agent's arguments, for ps
 	NoCache        bool   // unlink the image before the first frame
 	Debug          bool
+	Offer          bool // offer a socket in the ready line, and wait for the parent's choice (Offer)
 
 	// Verify hashes and tries a cached image before it is used. It is for the second attempt, after an
 	// agent from the cache did not come up. It does not reach the agent.
@@ -48,6 +49,9 @@ func (c *Config) flags() []string {
 	}
 	if c.Debug {
 		flags = append(flags, "d")
+	}
+	if c.Offer {
+		flags = append(flags, "o")
 	}
 	if c.MaxMessage > 0 {
 		flags = append(flags, "m="+strconv.Itoa(c.MaxMessage))
@@ -103,6 +107,8 @@ func (c *Config) setFlag(flag string) error {
 		c.NoCache = true
 	case key == "d" && !has:
 		c.Debug = true
+	case key == "o" && !has:
+		c.Offer = true
 	case key == "m" && has:
 		n, err := strconv.Atoi(value)
 		if err != nil || n <= 0 || strconv.Itoa(n) != value {

@@ -41,7 +41,7 @@ func FuzzParseMarker(f *testing.F) {
 }
 
 func FuzzParseAgentArgs(f *testing.F) {
-	for _, c := range []Config{{}, {ID: 1<<32 - 1, ParentIDs: []uint32{1, 0}, Unidirectional: true, MaxMessage: 1 << 20, RemoteName: "it's=me\x00ü", NoCache: true, Debug: true}} {
+	for _, c := range []Config{{}, {ID: 1<<32 - 1, ParentIDs: []uint32{1, 0}, Unidirectional: true, MaxMessage: 1 << 20, RemoteName: "it's=me\x00ü", NoCache: true, Debug: true, Offer: true}} {
 		a := c.agentArgs()
 		f.Add(a[0], a[1], a[2], a[3])
 	}

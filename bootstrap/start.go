@@ -29,6 +29,7 @@ type Ready struct {
 	Platform Platform
 	Version  string
 	Caps     []string
+	Offer    *Offer // what cfg.Offer asked for and the agent could make; it waits for the choice. nil: the link is Stream
 	Cached   bool
 	Uploaded time.Duration // from the request for the image to ready; 0 when it was cached
 	// Stream is rw less what the handshake has read.
@@ -57,6 +58,7 @@ func Start(ctx context.Context, rw io.ReadWriter, im *Images, cfg Config, opt Op
 		r:      bufio.NewReaderSize(rw, 4096),
 		im:     im,
 		opt:    opt,
+		offer:  cfg.Offer,
 		tail:   tail{pass: opt.Noise},
 		broken: make(chan error, 1),
 	}
@@ -105,7 +107,8 @@ type handshake struct {
 	r     *bufio.Reader
 	im    *Images
 	opt   Options
-	noise int // bytes
+	offer bool // was asked for
+	noise int  // bytes
 
 	state  atomic.Pointer[progress]
 	tail   tail
@@ -147,7 +150,8 @@ func (h *handshake) direct() (*Ready, error) {
 	if m.kind != announced {
 		return nil, unexpected(m)
 	}
-	return &Ready{Platform: at.platform, Version: m.text, Caps: m.caps, Cached: true, Stream: h.rest()}, nil
+	at.cached = true
+	return h.ready(m, at), nil
 }
 
 // finish serves requests until ready has come.
@@ -171,11 +175,21 @@ func (h *handshake) finish(m message, at progress) (*Ready, error) {
 	if m.kind != announced {
 		return nil, unexpected(m)
 	}
-	r := &Ready{Platform: at.platform, Version: m.text, Caps: m.caps, Cached: at.cached, Stream: h.rest()}
+	r := h.ready(m, at)
 	if !at.cached {
 		r.Uploaded = time.Since(begin)
 	}
 	return r, nil
+}
+
+// ready is what Start returns once the agent has announced itself.
+func (h *handshake) ready(m message, at progress) *Ready {
+	r := &Ready{Platform: at.platform, Version: m.text, Cached: at.cached, Stream: h.rest()}
+	r.Caps, r.Offer = cutOffer(m.caps)
+	if !h.offer {
+		r.Offer = nil // nobody waits for a choice
+	}
+	return r
 }
 
 func unexpected(m message) error {

@@ -5,26 +5,36 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"fakessh/bootstrap"
+	"fakessh/bootstrap/agent/session"
+	"fakessh/bootstrap/images"
 	"fakessh/integration/bed"
 	"fakessh/methods"
 	"fakessh/methods/methodtest"
+	"fakessh/router"
 )
 
-// dialDocker connects by the docker method alone, without a gateway.
+// dialDocker connects by the docker method alone, without a gateway, to a shell script for an agent.
 func dialDocker(t *testing.T, params methods.Params) (*methods.Conn, error) {
+	t.Helper()
+	return dialDockerWith(t, params, methodtest.Images(t))
+}
+
+func dialDockerWith(t *testing.T, params methods.Params, images *bootstrap.Images) (*methods.Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	conn, err := methods.Dial(ctx, methods.Request{
 		Spec:   methods.Spec{Method: "docker", Params: params},
 		Agent:  bootstrap.Config{ID: 7, ParentIDs: []uint32{0}},
-		Images: methodtest.Images(t),
+		Images: images,
 	})
 	if err == nil {
 		t.Cleanup(func() { conn.Close() })
@@ -93,6 +103,53 @@ func containers(t *testing.T) int {
 	return len(strings.Fields(string(out)))
 }
 
+// shipped are the images that `make build` has made.
+func shipped(t *testing.T) *bootstrap.Images {
+	t.Helper()
+	im, err := bootstrap.NewImages(images.FS(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return im
+}
+
+// The real agent gets a socket past the engine, whoever it runs as; the engine's streams carry nothing more.
+func TestDockerLinkPassesTheEngine(t *testing.T) {
+	for name, params := range map[string]methods.Params{
+		"container":             {"container": bed.Tiny},
+		"container and account": {"container": bed.Tiny, "username": "alice"},
+		"image":                 {"image": "fk-tiny"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := dialDockerWith(t, params, shipped(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !conn.Bypass {
+				t.Fatal("the link goes through the engine")
+			}
+			r := router.New(router.Config{Unidirectional: true})
+			defer r.Close()
+			c, err := r.AddLink(conn, router.LinkConfig{Remote: 7, Name: "child"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			info, err := session.GetInfo(ctx, c)
+			if err != nil || info.PID > 1000 {
+				t.Errorf("%+v, %v", info, err)
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+			if status := conn.Exited(ctx); status != "exit status 0" {
+				t.Errorf("docker ended with %q", status)
+			}
+		})
+	}
+}
+
 func TestDockerMethodErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		params methods.Params
@@ -113,14 +170,19 @@ func TestDockerMethodErrors(t *testing.T) {
 	}
 }
 
-// When the container is killed the link ends at once, and says why.
+// When the container is killed the link ends at once, and says why, whichever way it goes.
 func TestDockerMethodLost(t *testing.T) {
+	t.Run("through the engine", func(t *testing.T) { lost(t, methodtest.Images(t)) })
+	t.Run("past it", func(t *testing.T) { lost(t, shipped(t)) })
+}
+
+func lost(t *testing.T, images *bootstrap.Images) {
 	const name = "fk-lost"
 	if err := exec.Command("docker", "-H", b.Docker, "run", "-d", "--rm", "--name", name, "--network", "none", "fk-tiny").Run(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { exec.Command("docker", "-H", b.Docker, "rm", "-f", name).Run() })
-	conn, err := dialDocker(t, methods.Params{"container": name})
+	conn, err := dialDockerWith(t, methods.Params{"container": name}, images)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,5 +193,27 @@ func TestDockerMethodLost(t *testing.T) {
 	var eof *methods.EOFError
 	if !errors.As(err, &eof) || eof.Status != "exit status 137" {
 		t.Errorf("Read gave %v", err)
+	}
+}
+
+// When only the docker program is killed, the agent goes too.
+func TestDockerProgramLost(t *testing.T) {
+	conn, err := dialDockerWith(t, methods.Params{"container": bed.Tiny, "remote_name": "orphan"}, shipped(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("pgrep", "-P", strconv.Itoa(os.Getpid()), "-f", "exec --interactive "+bed.Tiny+".*n:orphan").Output()
+	if err == nil {
+		err = exec.Command("kill", "-9", strings.TrimSpace(string(out))).Run()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var eof *methods.EOFError
+	if _, err = io.ReadAll(conn); !errors.As(err, &eof) || eof.Status != "signal: killed" {
+		t.Errorf("Read gave %v", err)
+	}
+	if !bed.Eventually(t.Context(), 10*time.Second, func() bool { return exec.Command("pgrep", "-f", "agent 7.*n:orphan").Run() != nil }) {
+		t.Error("the agent is still there")
 	}
 }

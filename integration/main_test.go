@@ -37,12 +37,8 @@ func testMain(m *testing.M) int {
 		}
 		return 0
 	}
-	dir, err := os.MkdirTemp("", "fakesshd-it-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		b, err = bed.New(dir)
-	}
-	if err != nil {
+	var err error
+	if b, err = bed.New(""); err != nil {
 		fmt.Println("integration:", err)
 		return 1
 	}

@@ -20,23 +20,25 @@ type Conn struct {
 	io.ReadWriteCloser
 	Ready *bootstrap.Ready
 	Name  string // "ssh.web1", "sudo.root": Mitogen's naming
+	// Bypass says that the link is a socket between here and the agent, past the tool (bootstrap.Offer).
+	Bypass bool
 
-	proc *process
+	link *link
 }
 
 // Exited says how the tool ended, "exit status 1", "signal: killed"; it waits until it has. When ctx is done first, it is "".
 func (c *Conn) Exited(ctx context.Context) string {
 	select {
-	case <-c.proc.exited:
-		return c.proc.status
+	case <-c.link.proc.exited:
+		return c.link.proc.status
 	case <-ctx.Done():
 		return ""
 	}
 }
 
-// CloseWrite closes the tool's stdin; what it prints can still be read. Where everything goes through a terminal there is no such half.
+// CloseWrite closes the tool's stdin, or this half of one that bypasses it; what the agent sends can still be read. Where everything goes through a terminal there is no such half.
 func (c *Conn) CloseWrite() error {
-	if half, ok := c.proc.link.(interface{ CloseWrite() error }); ok {
+	if half, ok := c.link.stream.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported
@@ -45,8 +47,16 @@ func (c *Conn) CloseWrite() error {
 // NetConn is the socket below, for writers that batch with net.Buffers; nil if there is none. Reading, and
 // closing, is done by the Conn alone.
 func (c *Conn) NetConn() net.Conn {
-	conn, _ := c.proc.link.(net.Conn)
+	conn, _ := c.link.stream.(net.Conn)
 	return conn
+}
+
+// SyscallConn is the descriptor below, to wait for what it brings. (syscall.Conn)
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if below, ok := c.link.stream.(syscall.Conn); ok {
+		return below.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // lastWordsWait is how long Read waits for the reason of an end, and how far back words count as one.
@@ -55,7 +65,7 @@ const lastWordsWait = 300 * time.Millisecond
 // link is a Conn's stream: reading goes through what the handshake has left over, closing ends the tool.
 type link struct {
 	io.Reader
-	io.Writer
+	stream   io.ReadWriteCloser // the tool's stdin and stdout, or the socket that bypasses it
 	proc     *process
 	watch    *watcher
 	diagnose func(lines []string, status string) error
@@ -72,6 +82,8 @@ func (l *link) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (l *link) Write(p []byte) (int, error) { return l.stream.Write(p) }
+
 // ended says whether err is how the far end of a link looks when it is gone.
 func ended(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
@@ -81,7 +93,11 @@ func ended(err error) bool {
 // reason says why the link has ended.
 func (l *link) reason() error {
 	from := time.Now().Add(-lastWordsWait)
-	l.proc.wait(lastWordsWait)
+	patience := lastWordsWait
+	if l.bypass() {
+		patience = parting // the end has overtaken the tool
+	}
+	l.proc.wait(patience)
 	l.watch.wait(lastWordsWait)
 	status := l.proc.howEnded()
 	lines := l.watch.tail.since(from)
@@ -95,9 +111,12 @@ func (l *link) reason() error {
 	return err
 }
 
+func (l *link) bypass() bool { return l.stream != l.proc.link }
+
 // Close ends the tool and returns when it is reaped. Only a tool that outlives SIGKILL makes an error.
 func (l *link) Close() error {
 	l.close.Do(func() {
+		_ = l.stream.Close() // a socket of the agent's before the tool's stdin, whose end is the end
 		if !l.proc.end(graceEOF, graceTerm) {
 			l.closeErr = errors.New("does not end after SIGKILL")
 		}

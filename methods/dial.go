@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -75,6 +76,7 @@ func newAttempt(req Request) (*attempt, error) {
 		return nil, a.error(stageCheck, errors.New(m.Name+": "+name+" has not been resolved"))
 	}
 	a.cfg.Debug = a.cfg.Debug || a.v.flag("debug")
+	a.cfg.Offer = m.relayed
 	if label := a.v.text("remote_name"); label != "" {
 		a.cfg.RemoteName = label
 	}
@@ -100,14 +102,21 @@ func (a *attempt) connect(ctx context.Context) (*Conn, error) {
 	w := watch(p, a.m.rules, a.v, fail)
 	stop := context.AfterFunc(ctx, func() { _ = p.link.Close() })
 	ready, err := a.boot(ctx, p, w, typed)
+	var socket *net.UnixConn
+	if err == nil && ready.Offer != nil {
+		socket, err = a.choose(ctx, p, ready.Offer)
+	}
 	if !stop() && err == nil {
 		err = context.Cause(ctx) // too late
 	}
 	if err != nil {
+		if socket != nil {
+			socket.Close()
+		}
 		return nil, a.failed(ctx, p, w, err)
 	}
 	w.up(a.log)
-	return a.conn(p, w, ready), nil
+	return a.conn(p, w, ready, socket), nil
 }
 
 // command is what to start, and the line to type into it, if any.
@@ -168,13 +177,20 @@ func (a *attempt) boot(ctx context.Context, p *process, w *watcher, typed string
 	})
 }
 
-func (a *attempt) conn(p *process, w *watcher, ready *bootstrap.Ready) *Conn {
-	l := &link{Reader: ready.Stream, Writer: p.link, proc: p, watch: w, diagnose: a.diagnose}
+func (a *attempt) conn(p *process, w *watcher, ready *bootstrap.Ready, socket *net.UnixConn) *Conn {
+	l := &link{Reader: ready.Stream, stream: p.link, proc: p, watch: w, diagnose: a.diagnose}
+	if socket != nil {
+		l.Reader, l.stream = socket, socket
+		go func() { // ends with the tool, which Close waits for
+			<-p.exited
+			_ = socket.CloseRead() // the tool's end is the link's; what has come in is still read
+		}()
+	}
 	name := a.m.contextName(a.v)
 	if name == a.m.Name { // nothing else to tell it by
 		name += "." + strconv.Itoa(p.proc.Pid)
 	}
-	return &Conn{ReadWriteCloser: l, Ready: ready, Name: name, proc: p}
+	return &Conn{ReadWriteCloser: l, Ready: ready, Name: name, Bypass: socket != nil, link: l}
 }
 
 func (a *attempt) diagnose(lines []string, status string) error {

@@ -13,7 +13,8 @@ var dockerMethod = &Method{
 		{Name: "username", Kind: KindString, Operand: true, Help: "account inside; default: the container's own"},
 		{Name: "docker_path", Kind: KindString, Default: "docker", Help: "the docker program"},
 	},
-	local: true,
+	local:   true,
+	relayed: true,
 	name: func(v values) string {
 		if c := v.text("container"); c != "" {
 			return c

@@ -63,6 +63,9 @@ type Method struct {
 	prepare func(ctx context.Context, v values, images *bootstrap.Images, c *command) error
 	// local says that the link is as fast as a pipe: the image goes uncompressed.
 	local bool
+	// relayed says that the tool, or a service behind it, copies the agent's stdin and stdout, and that the agent runs on the tool's
+	// kernel as a rule: it is asked for a socket of its own.
+	relayed bool
 	// boots says how the boot command reaches the far side.
 	boots boots
 }

@@ -100,25 +100,35 @@ func (p *process) lay(kind stdio, cmd *exec.Cmd) (theirs []*os.File, err error) 
 	return append(theirs, words), nil
 }
 
-// laySocket makes the socketpair that is the link: a net.Conn here, so that batches of frames are one writev.
+// laySocket makes the socketpair that is the link.
 func (p *process) laySocket() (theirs *os.File, err error) {
+	ours, theirs, err := newLink()
+	if err != nil {
+		return nil, err
+	}
+	p.link = ours
+	return theirs, nil
+}
+
+// newLink makes a socketpair: a net.Conn here, so that batches of frames are one writev.
+func newLink() (ours *net.UnixConn, theirs *os.File, err error) {
 	fds, err := socketpair()
 	if err != nil {
-		return nil, os.NewSyscallError("socketpair", err)
+		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
 	for _, fd := range fds { // best effort: the system has its own bounds
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, linkBuffer)
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, linkBuffer)
 	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "link"), os.NewFile(uintptr(fds[1]), "stdio")
-	defer ours.Close() // FileConn has a duplicate
-	conn, err := net.FileConn(ours)
+	refuseRights(fds[0])
+	file, theirs := os.NewFile(uintptr(fds[0]), "link"), os.NewFile(uintptr(fds[1]), "stdio")
+	defer file.Close() // FileConn has a duplicate
+	conn, err := net.FileConn(file)
 	if err != nil {
 		theirs.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	p.link = conn.(*net.UnixConn)
-	return theirs, nil
+	return conn.(*net.UnixConn), theirs, nil
 }
 
 // socketpair makes a pair that no child inherits by accident. (Not every system has SOCK_CLOEXEC.)

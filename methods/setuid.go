@@ -29,20 +29,21 @@ func setuidPrepare(ctx context.Context, v values, images *bootstrap.Images, c *c
 	if os.Geteuid() != 0 {
 		return errors.New("setuid: the agent is not root")
 	}
-	acc, err := findAccount(ctx, v.text("username"))
-	if err != nil {
-		return err
+	acc, ok := AccountNamed(ctx, v.text("username"))
+	if !ok {
+		return &AccountError{Name: v.text("username")}
 	}
-	c.cred = &syscall.Credential{Uid: acc.uid, Gid: acc.gid, Groups: acc.groups}
+	c.cred = &syscall.Credential{Uid: uint32(acc.UID), Gid: uint32(acc.GID), Groups: groupsOf(ctx, acc)}
 	c.env = accountEnv(acc, os.Environ())
-	c.dir = acc.home
+	c.dir = acc.Home
+	var err error
 	c.image, err = ownImage(images)
 	return err
 }
 
 // accountEnv is the environment of a new login, less what only a session knows. Root's own stays behind: there may be secrets in it.
-func accountEnv(acc account, environ []string) []string {
-	env := []string{"HOME=" + acc.home, "USER=" + acc.name, "LOGNAME=" + acc.name, "SHELL=" + acc.shell}
+func accountEnv(acc Account, environ []string) []string {
+	env := []string{"HOME=" + acc.Home, "USER=" + acc.Name, "LOGNAME=" + acc.Name, "SHELL=" + acc.Shell}
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
 		if name == "PATH" || name == "TZ" || name == "LANG" || strings.HasPrefix(name, "LC_") {

@@ -113,7 +113,7 @@ func TestRealSSHLockedKey(t *testing.T) {
 	mustRun(t, nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", s.path("locked"))
 	params := s.params(t)
 	params["identity_file"] = s.path("locked")
-	wantError(t, "ssh", params, "SSH password was requested, but none specified")
+	wantError(t, "ssh", params, "SSH password was requested, but none specified, and key "+s.path("locked")+" has a passphrase")
 	params["username"] = acc.name
 	params["password"] = acc.password
 	wantEcho(t, "ssh", params)

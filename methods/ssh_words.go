@@ -15,9 +15,9 @@ var sshRules = []rule{
 			case sent:
 				return "", &PasswordError{"SSH password is incorrect", deniedWords(line)}
 			case !given && containsFold(line, "password"):
-				return "", &PasswordError{"SSH password was requested, but none specified", deniedWords(line)}
+				return "", &PasswordError{"SSH password was requested, but none specified" + lockedKey(v), deniedWords(line)}
 			}
-			return "", &PasswordError{"SSH authentication is incorrect", deniedWords(line)}
+			return "", &PasswordError{"SSH authentication is incorrect" + lockedKey(v), deniedWords(line)}
 		},
 	},
 	{

@@ -115,7 +115,7 @@ func (p *treePlace) Account() string { return p.lease.Account() }
 func (p *treePlace) Release()        { p.lease.Release() }
 
 func (p *treePlace) Start(ctx context.Context, spec *session.Spec) (Session, error) {
-	client, err := session.Start(ctx, p.lease.Context(), spec)
+	client, err := p.lease.Start(ctx, spec)
 	if err != nil {
 		return nil, p.cause(err)
 	}
@@ -123,7 +123,7 @@ func (p *treePlace) Start(ctx context.Context, spec *session.Spec) (Session, err
 }
 
 func (p *treePlace) Dial(ctx context.Context, network, address string) (Stream, error) {
-	s, err := session.Dial(ctx, p.lease.Context(), network, address)
+	s, err := p.lease.Dial(ctx, network, address)
 	if err != nil {
 		return nil, p.cause(err)
 	}

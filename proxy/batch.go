@@ -3,37 +3,46 @@ package proxy
 import (
 	"io"
 	"sync"
+	"syscall"
 	"time"
+
+	"fakessh/router"
 )
 
 // x/crypto writes a packet of 32 KiB in two pieces, and reads one in two or three: its buffers hold 4 KiB. A batchWriter and a
-// batchReader beneath it move as much as there is by one system call, and encrypt while the last batch is being sent. Where the
-// connection is a channel of another one (a virtual host), the pieces would even become packets of their own.
+// batchReader beneath it move as much as there is by one system call. Where the connection is a channel of another one (a virtual
+// host), the pieces would even become packets of their own.
 
 const (
-	batchSize  = 256 << 10 // bytes that may wait to be sent
-	pieceSize  = 4096      // of x/crypto's buffers: a write of so much is a part of a packet
+	batchSize  = 256 << 10        // bytes that may wait to be sent
+	pieceSize  = 4096             // of x/crypto's buffers: a write of so much is a part of a packet
+	holdTime   = time.Millisecond // for such a part, until the rest of the packet comes
 	flushGrace = time.Second
 )
 
 // batches are buffers of batchSize, for readers and writers that are busy; idle connections have none.
 var batches = sync.Pool{New: func() any { return new([batchSize]byte) }}
 
-// batchWriter sends what is written in the order of the writes. A write that finds it idle and is a whole small packet is sent at
-// once, by its caller; the rest by a goroutine that lives as long as there is something to send. Safe for concurrent use.
+// batchWriter sends what is written in the order of the writes. A write that finds it idle sends what it can without waiting; the rest is
+// sent by a goroutine that lives as long as there is something to send. Safe for concurrent use.
 type batchWriter struct {
-	w io.Writer
+	w    io.Writer
+	sock syscall.RawConn // below w; nil: only a small write is sent by its caller
 
 	mu   sync.Mutex
-	free *sync.Cond // signalled when a send has ended
-	buf  []byte     // waits to be sent; of an array of batches
-	busy bool       // a send is under way
-	err  error      // of a send; sticks
+	free *sync.Cond  // signalled when a send has ended
+	buf  []byte      // waits to be sent; of an array of batches
+	held *time.Timer // sends a part of a packet that nothing follows; nil while none is held
+	busy bool        // a send is under way
+	err  error       // of a send; sticks
 }
 
 func newBatchWriter(w io.Writer) *batchWriter {
 	b := &batchWriter{w: w}
 	b.free = sync.NewCond(&b.mu)
+	if c, ok := w.(syscall.Conn); ok {
+		b.sock, _ = c.SyscallConn()
+	}
 	return b
 }
 
@@ -41,12 +50,13 @@ func newBatchWriter(w io.Writer) *batchWriter {
 func (b *batchWriter) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.busy && b.err == nil && b.sock != nil && len(b.buf)+len(p) <= batchSize {
+		b.writeNow(p)
+		return len(p), nil
+	}
 	if !b.busy && b.err == nil && len(p) != pieceSize && len(p) < pieceSize*2 {
 		b.send(p)
-		if len(b.buf) > 0 {
-			b.busy = true
-			go b.flush()
-		}
+		b.startFlush()
 		return len(p), b.err
 	}
 	for n := 0; n < len(p); {
@@ -56,18 +66,61 @@ func (b *batchWriter) Write(p []byte) (int, error) {
 		if b.err != nil {
 			return n, b.err
 		}
-		if b.buf == nil {
-			b.buf = batches.Get().(*[batchSize]byte)[:0]
-		}
 		part := p[n:min(len(p), n+batchSize-len(b.buf))]
-		b.buf = append(b.buf, part...)
+		b.keep(part)
 		n += len(part)
-		if !b.busy {
-			b.busy = true
-			go b.flush()
-		}
+		b.startFlush()
 	}
 	return len(p), nil
+}
+
+// writeNow sends p, behind what is held, as far as that needs no waiting, and keeps the rest. What looks like the beginning of a packet is
+// held for a moment.
+func (b *batchWriter) writeNow(p []byte) {
+	first := len(b.buf) == 0
+	switch {
+	case first && len(p) == pieceSize:
+		b.keep(p)
+		if b.held == nil {
+			b.held = time.AfterFunc(holdTime, b.release)
+		}
+		return
+	case first:
+		p = p[router.TryWrite(b.sock, p):]
+		b.keep(p)
+	default:
+		b.keep(p)
+		n := router.TryWrite(b.sock, b.buf)
+		if b.buf = b.buf[:copy(b.buf, b.buf[n:])]; len(b.buf) == 0 {
+			batches.Put((*[batchSize]byte)(b.buf[:batchSize]))
+			b.buf = nil
+		}
+	}
+	b.startFlush()
+}
+
+// release sends what is held. While many packets are written it comes by now and then, and finds nothing or sends a part early.
+func (b *batchWriter) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = nil
+	b.startFlush()
+}
+
+// keep lets p wait to be sent.
+func (b *batchWriter) keep(p []byte) {
+	if len(p) > 0 && b.buf == nil {
+		b.buf = batches.Get().(*[batchSize]byte)[:0]
+	}
+	b.buf = append(b.buf, p...)
+}
+
+// startFlush lets what waits be sent.
+func (b *batchWriter) startFlush() {
+	if len(b.buf) > 0 && !b.busy {
+		b.busy = true
+		go b.flush()
+	}
 }
 
 // send writes p with the lock released. The lock is held before and after.
@@ -113,6 +166,7 @@ func (b *batchWriter) drain() {
 	defer timer.Stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.startFlush()
 	for b.busy && b.err == nil {
 		b.free.Wait()
 	}

@@ -148,3 +148,88 @@ func TestBatchesCarryEverythingInOrder(t *testing.T) {
 		t.Errorf("%d bytes of %d, or others", got.Len(), size)
 	}
 }
+
+// socketPair is a connection of two sockets, a as a server has it.
+func socketPair(t *testing.T) (a, b net.Conn) {
+	t.Helper()
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if b, err = net.Dial("unix", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if a, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}
+
+func TestBatchWriterSendsAPacketAtOnce(t *testing.T) {
+	a, b := socketPair(t)
+	w, buf := newBatchWriter(a), make([]byte, 64<<10)
+	for _, pieces := range [][]int{{100}, {pieceSize, 28 << 10}, {pieceSize, 1}, {pieceSize, pieceSize}} {
+		total := 0
+		for _, n := range pieces {
+			if got, err := w.Write(make([]byte, n)); got != n || err != nil {
+				t.Fatal(got, err)
+			}
+			total += n
+		}
+		if n, err := b.Read(buf); n != total || err != nil {
+			t.Errorf("%v: %d bytes in one read, %v", pieces, n, err)
+		}
+	}
+}
+
+func TestBatchWriterHoldsAPartForAMoment(t *testing.T) {
+	a, b := socketPair(t)
+	w, buf := newBatchWriter(a), make([]byte, 64<<10)
+	for range 3 {
+		w.Write(make([]byte, pieceSize)) // a packet that has just this length
+		if n, err := b.Read(buf); n != pieceSize || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	}
+	w.Write(make([]byte, pieceSize))
+	w.drain()
+	if n, err := b.Read(buf); n != pieceSize || err != nil {
+		t.Errorf("drained: %d bytes, %v", n, err)
+	}
+}
+
+func TestBatchWriterKeepsWhatTheSocketDoesNotTake(t *testing.T) {
+	a, b := socketPair(t)
+	w := newBatchWriter(a)
+	data := make([]byte, 8<<20)
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for i := range data {
+		data[i] = byte(rnd.Uint32())
+	}
+	go func() {
+		for rest := data; len(rest) > 0; {
+			n := min(len(rest), pieceSize)
+			if rnd.IntN(2) == 0 {
+				n = min(len(rest), 1+rnd.IntN(40<<10))
+			}
+			if _, err := w.Write(rest[:n]); err != nil {
+				t.Error(err)
+			}
+			rest = rest[n:]
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for w.startFlush(); w.busy; {
+			w.free.Wait()
+		}
+		if w.buf != nil {
+			t.Error("an idle writer holds something")
+		}
+		a.Close()
+	}()
+	if got, err := io.ReadAll(b); !bytes.Equal(got, data) || err != nil {
+		t.Errorf("%d bytes of %d arrived in order, %v", len(got), len(data), err)
+	}
+}

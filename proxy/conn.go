@@ -38,9 +38,8 @@ type conn struct {
 	ident     atomic.Pointer[identity] // of a finished handshake; nil before establish
 	host      *Target                  // a virtual host's target
 
-	announceOnce   sync.Once
-	noMoreSessions atomic.Bool
-	sessions       atomic.Int32 // ever opened
+	announceOnce sync.Once
+	sessions     sessionGate
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -158,10 +157,10 @@ func (c *conn) subject() authz.Subject {
 // login is what was typed as the user name.
 func (c *conn) login() login { return c.ident.Load().login }
 
-// end is called once, when the connection has ended.
+// end is called once, when the connection has ended. That is what Close waits for.
 func (c *conn) end() {
+	defer c.srv.untrack(c)
 	c.close()
-	c.srv.untrack(c)
 	failed := false
 	c.admitOnce.Do(func() {
 		failed = true
@@ -256,7 +255,7 @@ func (c *conn) globalRequest(req *gossh.Request) (ok bool, reply []byte) {
 	case reqKeepAlive:
 		return true, nil
 	case reqNoMoreSessions:
-		c.noMoreSessions.Store(true)
+		c.sessions.shut(time.Now())
 		return true, nil
 	case reqHostKeysProve:
 		proofs, err := c.proveHostKeys(req.Payload)

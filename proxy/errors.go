@@ -7,7 +7,6 @@ import (
 	"fakessh"
 	"fakessh/authz"
 	"fakessh/bootstrap/agent/session"
-	"fakessh/router"
 )
 
 // Sentinels.
@@ -32,13 +31,9 @@ func (r *refusal) Error() string {
 // publicLine is the text of err that a user sees: one line. Part of it may come from a hostile target, so nothing in
 // it can move a cursor.
 func publicLine(err error, principal string) string {
-	text := err.Error()
-	if call, ok := err.(*router.CallError); ok { //nolint:errorlint // not one that something else explains
-		text = call.Text
-	}
 	var none *fakessh.NoAccountError
 	if errors.As(err, &none) {
-		text = fmt.Sprintf("no account %q on %s for %s; try %s@%s", none.Account, none.Target, principal, none.Own, none.Target)
+		return session.OneLine(fmt.Sprintf("no account %q on %s for %s; try %s@%s", none.Account, none.Target, principal, none.Own, none.Target))
 	}
-	return session.OneLine(text)
+	return session.ErrorLine(err)
 }

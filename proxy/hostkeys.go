@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	gossh "golang.org/x/crypto/ssh"
+
+	"fakessh/authz"
 )
 
 // HostKeys are a gateway's own keys.
@@ -27,23 +29,13 @@ const (
 )
 
 // LoadHostKeys reads both keys from dir, making the directory and what is missing in it. It refuses a directory or key that
-// others may read or change.
+// others may read or change, or replace by way of a directory above.
 func LoadHostKeys(dir string) (*HostKeys, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("state directory %s: not a directory", dir)
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return nil, fmt.Errorf("state directory %s: mode %#o lets others write", dir, mode)
-	}
-	if err := checkOwner(info); err != nil {
-		return nil, fmt.Errorf("state directory %s: %w", dir, err)
+	if err := authz.CheckTrustedDir(dir); err != nil {
+		return nil, fmt.Errorf("state %w", err)
 	}
 	key, err := loadKey(filepath.Join(dir, hostKeyFile), "fakesshd host key")
 	if err != nil {
@@ -69,23 +61,17 @@ func loadKey(path, comment string) (gossh.Signer, error) {
 }
 
 func readKey(path string) (gossh.Signer, error) {
-	f, err := os.Open(path)
+	f, err := authz.OpenTrusted(path)
 	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("read key: %w", err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read key %s: not a file", path)
-	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("read key %s: mode %#o lets others read it; it must be 0600", path, mode)
-	}
-	if err := checkOwner(info); err != nil {
-		return nil, fmt.Errorf("read key %s: %w", path, err)
 	}
 	text := make([]byte, min(info.Size(), 1<<20))
 	if _, err := f.ReadAt(text, 0); err != nil {

@@ -175,12 +175,16 @@ func connOf(ctx ssh.Context) *conn { return ctx.Value(connKey{}).(*conn) }
 
 // accept is called with each new connection, in its own goroutine. nil refuses it.
 func (s *Server) accept(ctx ssh.Context, nc net.Conn) (accepted net.Conn) {
+	c := newConn(s, nc)
+	if !s.track(c) {
+		return nil
+	}
 	if s.startups.enter() > s.cfg.MaxStartups {
 		s.startups.leave()
+		s.untrack(c)
 		s.log.Warn("too many handshakes at once", "remote", nc.RemoteAddr().String())
 		return nil
 	}
-	c := newConn(s, nc)
 	c.sshConn = func() *gossh.ServerConn {
 		sc, _ := ctx.Value(ssh.ContextKeyConn).(*gossh.ServerConn)
 		return sc
@@ -193,9 +197,6 @@ func (s *Server) accept(ctx ssh.Context, nc net.Conn) (accepted net.Conn) {
 			c.cancel(nil)
 		}
 	}()
-	if !s.track(c) {
-		return nil
-	}
 	if err := c.hello(); err != nil {
 		c.log.Info("handshake failed", "err", err)
 		return nil

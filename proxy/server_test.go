@@ -135,6 +135,16 @@ func TestNoMoreSessions(t *testing.T) {
 	if _, err := c.NewSession(); err == nil {
 		t.Error("another session was opened")
 	}
+	ended := make(chan struct{})
+	go func() { // ends with the connection
+		_ = c.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection goes on")
+	}
 }
 
 func TestGauge(t *testing.T) {

@@ -44,8 +44,10 @@ const (
 
 // serveSession serves a session channel until the client has closed it.
 func (c *conn) serveSession(nc gossh.NewChannel) {
-	if n := c.sessions.Add(1); n > 1 && c.noMoreSessions.Load() {
+	if !c.sessions.enter(time.Now()) {
+		c.log.Warn("connection closed: session after no-more-sessions")
 		c.reject(nc, gossh.Prohibited, "no more sessions")
+		c.close() // as sshd does: somebody else speaks now
 		return
 	}
 	principal := c.subject().Principal
@@ -171,8 +173,11 @@ func (s *sessionChannel) run() {
 	if err != nil {
 		s.say(publicLine(err, s.c.subject().Principal))
 		exit = session.Exit{Status: exitNever}
-		s.event.Reason = session.OneLine(err.Error())
+		s.event.Reason = session.ErrorLine(err)
 		s.event.Refused = errors.As(err, new(*refusal))
+	}
+	if s.spec.ReadOnly && err == nil {
+		s.event.Reason = session.OneLine(exit.Message)
 	}
 	s.event.Status, s.event.Signal = exit.Status, exit.Signal
 	s.event.In, s.event.Out, s.event.Elapsed = s.in.Load(), s.out.Load(), time.Since(begun)
@@ -193,6 +198,7 @@ func (s *sessionChannel) execute() (session.Exit, error) {
 		return session.Exit{}, s.cause(err)
 	}
 	defer place.Release()
+	s.spec.ReadOnly = s.spec.Kind == session.Subsystem && s.c.ask(target, authz.Request{Action: authz.SFTPWrite, Account: place.Account()}) != nil
 	program, err := place.Start(s.ctx, &s.spec)
 	if err != nil {
 		return session.Exit{}, s.cause(err)
@@ -230,13 +236,13 @@ func (s *sessionChannel) input(program Session) {
 	_, _ = io.Copy(io.Discard, s.ch) // the program takes no more; the client may still send
 }
 
-// actions are what policy has to allow. The agent's sftp server both reads and writes.
+// actions are what policy has to allow. An sftp session that may read and not write is one that only reads.
 func (s *sessionChannel) actions() []authz.Action {
 	switch s.spec.Kind {
 	case session.Shell:
 		return []authz.Action{authz.Shell}
 	case session.Subsystem:
-		return []authz.Action{authz.SFTPRead, authz.SFTPWrite}
+		return []authz.Action{authz.SFTPRead}
 	}
 	return []authz.Action{authz.Exec}
 }

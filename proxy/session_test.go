@@ -362,7 +362,7 @@ func TestLostTargetEndsWithOneLine(t *testing.T) {
 func TestRefusalIsOneFixedSentence(t *testing.T) {
 	g := startGateway(t, func(_ *Config, g *gateway) {
 		g.policy.deny = func(r authz.Request) bool {
-			return r.Action == authz.Exec || r.Action == authz.SFTPWrite || r.Action == authz.ForwardLocal
+			return r.Action == authz.Exec || r.Action == authz.SFTPRead || r.Action == authz.ForwardLocal
 		}
 	})
 	want := result{"", "fakesshd: you may not do that here\n", 255}
@@ -434,6 +434,19 @@ func TestSFTP(t *testing.T) {
 	}
 	if actions := g.policy.actions(); !slices.Contains(actions, authz.SFTPRead) || !slices.Contains(actions, authz.SFTPWrite) {
 		t.Errorf("asked for %q", actions)
+	}
+}
+
+// Whoever may only read has a session that only reads.
+func TestReadOnlySFTP(t *testing.T) {
+	for _, readOnly := range []bool{false, true} {
+		g := startGateway(t, func(_ *Config, g *gateway) {
+			g.policy.deny = func(r authz.Request) bool { return readOnly && r.Action == authz.SFTPWrite }
+		})
+		run(t, g.ssh("-s", "web1@gw", "sftp"))
+		if spec := g.backend.lastSpec(); spec.Kind != session.Subsystem || spec.ReadOnly != readOnly {
+			t.Errorf("got %+v, want read-only: %v", spec, readOnly)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"syscall"
 )
 
 // frameReader cuts a byte stream into frames. Its buffer grows while reads fill it.
@@ -121,9 +122,10 @@ func (e *sizeError) Is(target error) bool { return target == ErrTooLarge }
 type batchWriter struct {
 	w      io.Writer
 	conn   net.Conn
-	joined []byte      // copies of small frames
-	pieces net.Buffers // what to write, in order
-	vector net.Buffers // consumed by WriteTo
+	raw    syscall.RawConn // for writing; nil where w has none
+	joined []byte          // copies of small frames
+	pieces net.Buffers     // what to write, in order
+	vector net.Buffers     // consumed by WriteTo
 }
 
 func newBatchWriter(w io.Writer) *batchWriter {
@@ -131,7 +133,29 @@ func newBatchWriter(w io.Writer) *batchWriter {
 	if inner, ok := w.(interface{ NetConn() net.Conn }); ok { // as tls.Conn: the reads differ, the writes do not
 		conn = inner.NetConn()
 	}
-	return &batchWriter{w: w, conn: conn}
+	b := &batchWriter{w: w, conn: conn}
+	below, ok := w.(syscall.Conn)
+	if conn != nil {
+		below, ok = conn.(syscall.Conn)
+	}
+	if ok {
+		b.raw = nonBlocking(below)
+	}
+	return b
+}
+
+// nonBlocking is the descriptor below c for writing, or nil if a write to it could wait.
+func nonBlocking(c syscall.Conn) syscall.RawConn {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	ok := false
+	_ = raw.Control(func(fd uintptr) { ok = isNonBlocking(fd) })
+	if !ok {
+		return nil
+	}
+	return raw
 }
 
 func (b *batchWriter) write(frames []frame) (int64, error) {

@@ -24,6 +24,7 @@ type Link struct {
 	old        atomic.Bool
 	detaching  atomic.Bool
 	q          *scheduler
+	out        *batchWriter
 	pace       linkPace
 
 	wrote   bool // lastDst is set; both belong to the read loop
@@ -80,7 +81,7 @@ func (l *Link) lossCause() error {
 
 func (l *Link) readLoop() {
 	defer l.r.wg.Done()
-	in := frameReader{r: l.rwc, max: l.max}
+	in := frameReader{r: BusyReader(l.rwc), max: l.max}
 	var h header
 	for {
 		buf, err := in.next(&h)
@@ -110,9 +111,19 @@ func readCause(err error) error {
 	return err
 }
 
+// writeNow is the scheduler's way to write a frame without the write loop, while that waits.
+func (l *Link) writeNow(p []byte) int {
+	n := TryWrite(l.out.raw, p)
+	l.bytesOut.Add(uint64(n))
+	if n == len(p) {
+		l.framesOut.Add(1)
+	}
+	return n
+}
+
 func (l *Link) writeLoop() {
 	defer l.r.wg.Done()
-	w := newBatchWriter(l.rwc)
+	w := l.out
 	var frames []frame
 	batch := writeBatch
 	for ok := true; ok; {

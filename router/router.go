@@ -145,7 +145,7 @@ var errSmallLink = errors.New("add link: a message limit below 64 KiB")
 func (r *Router) newLink(rwc io.ReadWriteCloser, cfg LinkConfig) *Link {
 	l := &Link{
 		r: r, rwc: rwc, remote: cfg.Remote, name: cfg.Name, parent: cfg.Parent, auth: cfg.Auth, max: cfg.MaxMessage,
-		q:      newScheduler(linkQueue),
+		q: newScheduler(linkQueue), out: newBatchWriter(rwc),
 		routes: map[ContextID]struct{}{}, egress: map[ContextID]struct{}{}, readDone: make(chan struct{}),
 		logged:    Quota{Burst: peerLogRate, PerSecond: peerLogRate},
 		forwarded: Quota{Burst: forwardedRate, PerSecond: forwardedRate},
@@ -157,6 +157,9 @@ func (r *Router) newLink(rwc io.ReadWriteCloser, cfg LinkConfig) *Link {
 		l.max = childMessage
 	}
 	l.max = min(l.max, r.cfg.MaxMessage)
+	if l.out.raw != nil {
+		l.q.direct = l.writeNow
+	}
 	l.q.stalled = func(queued int64) {
 		l.logPeer(LevelWarn, "queue is full, its feeders have to wait", "queued", strconv.FormatInt(queued, 10))
 	}

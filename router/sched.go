@@ -30,6 +30,7 @@ type frame struct{ buf []byte }
 type scheduler struct {
 	limit   int64
 	stalled func(queued int64) // called when somebody has to wait at the limit and nobody did before; must not call back
+	direct  func(p []byte) int // writes what the link takes without waiting; nil: everything waits for pop
 
 	mu         sync.Mutex
 	ready      sync.Cond // something to pop, or closed
@@ -40,6 +41,8 @@ type scheduler struct {
 	frames     int   // that pop can have
 	bytes      int64 // of all frames, held ones too
 	overhead   int64
+	parked     bool               // somebody waits in pop, and no push is in direct
+	rest       []byte             // of a frame that direct has begun; goes before all others
 	waiting    int                // pushes at the limit
 	full       map[flowKey]func() // who waits in room for the limit
 	wake       []func()           // to be called by pop, outside of mu
@@ -60,16 +63,37 @@ func (q *scheduler) push(key flowKey, f frame, wait bool) error {
 	if wait && q.fullLocked() && !q.closed {
 		q.awaitSpaceLocked()
 	}
-	if q.closed {
-		q.mu.Unlock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
 		putBuf(f.buf)
 		return ErrClosed
+	case q.direct != nil && q.parked && q.rest == nil && q.frames == 0:
+		q.writeLocked(f)
+	default:
+		q.bytes += int64(len(f.buf))
+		q.overhead += frameOverhead
+		q.appendLocked(key, f)
 	}
-	q.bytes += int64(len(f.buf))
-	q.overhead += frameOverhead
-	q.appendLocked(key, f)
-	q.mu.Unlock()
 	return nil
+}
+
+// writeLocked writes f from here while pop waits and nothing is queued: that saves waking whoever is in pop. What the link does not
+// take now is left to pop. The lock is held before and after, not between.
+func (q *scheduler) writeLocked(f frame) {
+	q.parked = false
+	q.mu.Unlock()
+	n := q.direct(f.buf)
+	q.mu.Lock()
+	q.parked = true
+	if n < len(f.buf) {
+		q.rest = f.buf[n:]
+	} else {
+		putBuf(f.buf)
+	}
+	if q.rest != nil || q.frames > 0 || q.closed {
+		q.ready.Signal()
+	}
 }
 
 // pushAfter appends f to the Mitogen flow once everything now queued in flows of src has been popped. It never waits.
@@ -100,12 +124,13 @@ func (q *scheduler) pushAfter(src ContextID, f frame) error {
 // there is one; false means that the scheduler is closed and empty.
 func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
 	q.mu.Lock()
-	for q.frames == 0 && !q.closed {
-		q.ready.Wait()
-	}
-	if q.frames == 0 {
+	if !q.awaitFramesLocked() {
 		q.mu.Unlock()
 		return into, false
+	}
+	if q.rest != nil {
+		into = append(into, frame{q.rest})
+		q.rest = nil
 	}
 	for n := 0; q.frames > 0 && n < max; {
 		f := q.nextLocked()
@@ -123,6 +148,16 @@ func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
 		fn()
 	}
 	return into, true
+}
+
+// awaitFramesLocked waits for something to pop. It is false when there will be nothing any more.
+func (q *scheduler) awaitFramesLocked() bool {
+	q.parked = true
+	for !q.parked || q.rest == nil && q.frames == 0 && !q.closed {
+		q.ready.Wait()
+	}
+	q.parked = false
+	return q.rest != nil || q.frames > 0
 }
 
 // room reports whether key has fewer than below bytes queued and the scheduler is below its limit. If not, it remembers
@@ -231,7 +266,7 @@ func (q *scheduler) appendLocked(key flowKey, f frame) {
 	}
 	fl.put(f)
 	fl.bytes += int64(len(f.buf))
-	if q.frames++; q.frames == 1 {
+	if q.frames++; q.frames == 1 && q.parked {
 		q.ready.Signal()
 	}
 }

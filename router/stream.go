@@ -58,6 +58,9 @@ type Stream struct {
 	canControl sync.Cond // an item, or the end
 	peerHandle Handle    // 0 until the peer has shown it
 	in         frameRing
+	taken      int                            // bytes of the first frame in there that an Offer has taken
+	offer      func(c Class, data []byte) int // of NextOr, while it waits
+	offering   bool                           // it is being called
 	recv       recvWindow
 	items      []Control
 	itemBytes  int
@@ -191,6 +194,7 @@ func (s *Stream) discardLocked() {
 	for s.in.count > 0 {
 		putBuf(s.in.take().buf)
 	}
+	s.taken = 0
 	s.recv.drop()
 }
 

@@ -31,11 +31,17 @@ func (c *Chunk) Release() {
 
 // Next returns the next piece in order, of either class, without copying. io.EOF after the peer's EOF, the cause when the
 // stream was lost. A chunk that is held back holds the window back.
-func (s *Stream) Next() (Chunk, error) {
+func (s *Stream) Next() (Chunk, error) { return s.NextOr(nil) }
+
+// NextOr is Next, but while it waits what arrives is given to offer first, which says how many bytes it has taken; NextOr
+// returns only with what it has left. That saves waking the caller for each frame. offer is called by the goroutine that reads the
+// link, one call at a time and none after NextOr has returned: it must not wait for anything.
+func (s *Stream) NextOr(offer func(c Class, data []byte) int) (Chunk, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
 		switch {
+		case s.offering:
 		case s.closed:
 			return Chunk{}, s.closeErrLocked()
 		case s.in.count > 0:
@@ -45,7 +51,9 @@ func (s *Stream) Next() (Chunk, error) {
 		case s.over:
 			return Chunk{}, s.err
 		}
+		s.offer = offer
 		s.canRead.Wait()
+		s.offer = nil
 	}
 }
 
@@ -60,8 +68,9 @@ func (s *Stream) TryNext() (Chunk, bool) {
 }
 
 func (s *Stream) takeLocked() Chunk {
-	f := s.in.take()
-	return Chunk{Class: Class(f.buf[headerLen]), Data: f.buf[frameSpace:], s: s, buf: f.buf}
+	f, taken := s.in.take(), s.taken
+	s.taken = 0
+	return Chunk{Class: Class(f.buf[headerLen]), Data: f.buf[frameSpace+taken:], s: s, buf: f.buf}
 }
 
 // closeErrLocked is what this end's own calls give after it has closed or reset the stream.
@@ -85,7 +94,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := s.fillRest(); err != nil {
+	if err := s.fillRest(nil); err != nil {
 		return 0, err
 	}
 	n := copy(p, s.rest.Data)
@@ -97,9 +106,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 }
 
 // fillRest makes rest hold some Main data.
-func (s *Stream) fillRest() error {
+func (s *Stream) fillRest(offer func(c Class, data []byte) int) error {
 	for len(s.rest.Data) == 0 {
-		c, err := s.Next()
+		c, err := s.NextOr(offer)
 		if err != nil {
 			return err
 		}
@@ -112,10 +121,14 @@ func (s *Stream) fillRest() error {
 	return nil
 }
 
-// WriteTo writes Main data to w until EOF, without copying. Extended data is discarded. (io.WriterTo)
+// WriteTo writes Main data to w until EOF, without copying, and to a TryWriter without waking the caller. Extended data is
+// discarded. (io.WriterTo)
 func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
+	var offered int64 // by another goroutine, but never while this one is here
+	defer func() { total += offered }()
+	offer := offerTo(w, &offered)
 	for {
-		if err := s.fillRest(); errors.Is(err, io.EOF) {
+		if err := s.fillRest(offer); errors.Is(err, io.EOF) {
 			return total, nil
 		} else if err != nil {
 			return total, err
@@ -129,6 +142,21 @@ func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
 		if err != nil {
 			return total, err
 		}
+	}
+}
+
+func offerTo(w io.Writer, total *int64) func(c Class, data []byte) int {
+	try, ok := w.(TryWriter)
+	if !ok {
+		return nil
+	}
+	return func(c Class, data []byte) int {
+		if c != Main {
+			return len(data)
+		}
+		n := try.TryWrite(data)
+		*total += int64(n)
+		return n
 	}
 }
 
@@ -283,10 +311,38 @@ func (s *Stream) dataLocked(buf []byte) (why string) {
 		putBuf(buf)
 		return reasonFlowControl
 	}
-	s.in.put(frame{buf})
-	s.canRead.Signal()
+	if s.offer != nil && s.in.count == 0 {
+		s.offerLocked(buf)
+	} else {
+		s.in.put(frame{buf})
+		s.canRead.Signal()
+	}
 	s.creditLocked(now)
 	return ""
+}
+
+// offerLocked gives data to the waiting reader's offer, and the reader what that leaves. The lock is held before and after, not between:
+// meanwhile the stream may end, but nothing else arrives.
+func (s *Stream) offerLocked(buf []byte) {
+	offer := s.offer
+	s.offering = true
+	s.mu.Unlock()
+	n := offer(Class(buf[headerLen]), buf[frameSpace:])
+	s.mu.Lock()
+	s.offering = false
+	switch {
+	case n == len(buf)-frameSpace:
+		s.recv.consume(n, cap(buf), time.Now())
+		putBuf(buf)
+	case s.recv.dropped:
+		putBuf(buf)
+	default:
+		s.taken = n
+		s.in.put(frame{buf})
+	}
+	if s.in.count > 0 || s.over {
+		s.canRead.Signal()
+	}
 }
 
 func (s *Stream) eofLocked() (why string) {

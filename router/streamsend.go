@@ -116,10 +116,10 @@ func (s *Stream) ReadFrom(r io.Reader) (int64, error) { return s.CopyFrom(Main, 
 // CopyFrom is ReadFrom for either class; two copies, one per class, may run at once. What one read of r gives is sent
 // at once. A stream that ends does not end a read of r that waits: close r when Done is.
 func (s *Stream) CopyFrom(c Class, r io.Reader) (total int64, err error) {
-	size := firstRead
+	size, in := firstRead, BusyReader(r)
 	for idle := 0; ; {
 		buf := newDataFrame(c, size)
-		n, err := r.Read(buf[frameSpace:])
+		n, err := in.Read(buf[frameSpace:])
 		if n < 0 || n > size {
 			return total, errors.New("read gave " + strconv.Itoa(n) + " of " + strconv.Itoa(size) + " bytes")
 		}

@@ -20,7 +20,9 @@ type world struct {
 	nodes *routertest.Nodes
 	agent *Agent
 	peer  *router.Context // the agent, as the gateway sees it
-	dir   string          // where its sftp sessions begin; "" = home
+	// Of its sftp sessions: where they begin ("" = home), and whether they only read.
+	dir      string
+	readOnly bool
 }
 
 // newWorld starts an agent in this process. Its end, and that it leaves no goroutine, is checked by the test's cleanup.

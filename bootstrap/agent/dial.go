@@ -5,13 +5,11 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"time"
+	"syscall"
 
+	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
 )
-
-// dialTimeout is how long a connection may take to come up: a little less than the two minutes of Linux's TCP.
-const dialTimeout = 60 * time.Second
 
 // dial serves FuncDial: network, address → stream.
 func (a *Agent) dial(ctx context.Context, c *router.Call) (any, error) {
@@ -42,12 +40,27 @@ type halfConn interface {
 	CloseWrite() error
 }
 
+// eagerConn can be written to without waiting. (router.TryWriter)
+type eagerConn struct{ halfConn }
+
+func (c *eagerConn) TryWrite(p []byte) int {
+	conn, ok := c.halfConn.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	return router.TryWrite(raw, p)
+}
+
 // connectTo dials from here. Its errors read like OpenSSH's: "connect failed: Connection refused".
 func connectTo(ctx context.Context, network, address string) (halfConn, error) {
 	if network != "tcp" && network != "unix" {
 		return nil, errors.New("connect failed: unknown network " + network)
 	}
-	d := net.Dialer{Timeout: dialTimeout}
+	d := net.Dialer{Timeout: session.DialTimeout}
 	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, errors.New("connect failed: " + dialReason(err))
@@ -88,7 +101,7 @@ func relay(s *router.Stream, conn halfConn) {
 	})
 	var both sync.WaitGroup
 	both.Go(func() {
-		if _, err := s.WriteTo(conn); err != nil {
+		if _, err := s.WriteTo(&eagerConn{conn}); err != nil {
 			drain(s) // whoever takes no more may still have something to say
 			return
 		}

@@ -28,7 +28,7 @@ func TestSessionEnv(t *testing.T) {
 		ClientAddr: "192.0.2.1 50000",
 		ServerAddr: "192.0.2.2 22",
 	}
-	got := sessionEnv(account{"ann", 1000, 1000, "/home/ann", "/bin/zsh"}, spec, "/dev/pts/7", file, "/nonexistent").vars
+	got := sessionEnv(account{Name: "ann", UID: 1000, GID: 1000, Home: "/home/ann", Shell: "/bin/zsh"}, spec, "/dev/pts/7", file, "/nonexistent").vars
 	want := []string{
 		"LANG=C.UTF-8", "LC_ALL=de_DE.UTF-8", "USER=ann", "LOGNAME=ann", "HOME=/home/ann", "PATH=" + userPath,
 		"MAIL=/var/mail/ann", "SHELL=/bin/zsh", "TZ=Europe/Berlin", "EMPTY=", "QUOTED=a b",

@@ -3,17 +3,57 @@ package agent
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
+	"syscall"
+	"time"
+
+	"fakessh/router"
 )
 
 // link is the byte stream to the parent: private duplicates of what were stdin and stdout.
-type link struct {
-	in, out *os.File
+type link struct{ in, out endpoint }
+
+// endpoint is an *os.File or a *net.UnixConn.
+type endpoint interface {
+	io.ReadWriteCloser
+	syscall.Conn
 }
 
 func (l *link) Read(p []byte) (int, error)  { return l.in.Read(p) }
 func (l *link) Write(p []byte) (int, error) { return l.out.Write(p) }
-func (l *link) Close() error                { return errors.Join(l.in.Close(), l.out.Close()) }
+
+// SyscallConn is for writing: what is read comes by another descriptor. (syscall.Conn)
+func (l *link) SyscallConn() (syscall.RawConn, error) { return l.out.SyscallConn() }
+
+// WaitReadable waits for what the parent sends. (router.ReadWaiter)
+func (l *link) WaitReadable(d time.Duration) bool {
+	c, err := l.in.SyscallConn()
+	return err == nil && router.WaitReadable(c, d)
+}
+
+func (l *link) Close() error { return errors.Join(l.in.Close(), l.out.Close()) }
+
+// NetConn is the socket that stdout was, for batches of frames in one writev; nil if it was none.
+func (l *link) NetConn() net.Conn {
+	conn, _ := l.out.(net.Conn)
+	return conn
+}
+
+// duplicate makes a standard stream's private duplicate: of a unix socket, as our own methods lay it, one that can writev. A pipe, as
+// sshd's, becomes as large as our sockets: it would hold one frame and a piece of the next.
+func duplicate(f *os.File) (endpoint, error) {
+	conn, err := net.FileConn(f)
+	if err != nil {
+		growPipe(f)
+		return pollable(f)
+	}
+	if socket, ok := conn.(*net.UnixConn); ok {
+		return socket, nil
+	}
+	conn.Close()
+	return pollable(f)
+}
 
 // protect moves the link away from the standard descriptors, so that no library and no child can disturb it: stdin becomes
 // /dev/null, stdout and stderr a pipe whose reading end is captured. What else was inherited is not passed on to sessions.
@@ -21,10 +61,10 @@ func protect() (l *link, captured *os.File, err error) {
 	closeOnExec()
 	keepStderr()
 	l = &link{}
-	if l.in, err = pollable(os.Stdin); err != nil {
+	if l.in, err = duplicate(os.Stdin); err != nil {
 		return nil, nil, err
 	}
-	if l.out, err = pollable(os.Stdout); err != nil {
+	if l.out, err = duplicate(os.Stdout); err != nil {
 		return nil, nil, err
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)

@@ -2,9 +2,11 @@ package agent
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -65,14 +67,15 @@ func serve(cfg bootstrap.Config, images *bootstrap.Images, signals <-chan os.Sig
 	}
 	r = router.New(rc)
 	a := New(Config{Router: r, Child: cfg, Images: images, Version: Version})
-	if err := bootstrap.Announce(l, Version, caps); err != nil {
+	up, err := announce(l, cfg.Offer)
+	if err != nil {
 		return exitFailed
 	}
 	parent := router.ContextID(0)
 	if len(cfg.ParentIDs) > 0 {
 		parent = router.ContextID(cfg.ParentIDs[0])
 	}
-	if _, err := r.AddLink(l, router.LinkConfig{Remote: parent, Name: "parent", Parent: true}); err != nil {
+	if _, err := r.AddLink(up, router.LinkConfig{Remote: parent, Name: "parent", Parent: true}); err != nil {
 		return exitFailed
 	}
 	// Ends with the process: the pipe's writing ends are descriptors 1 and 2.
@@ -84,6 +87,22 @@ func serve(cfg bootstrap.Config, images *bootstrap.Images, signals <-chan os.Sig
 	r.Close()
 	a.Close()
 	return exitOK
+}
+
+// announce says that the agent is ready. It returns the link: l, or what the parent has taken of an offer.
+func announce(l *link, wanted bool) (io.ReadWriteCloser, error) {
+	var o *offer
+	if wanted {
+		o = newOffer()
+	}
+	if o == nil {
+		return l, bootstrap.Announce(l, Version, caps)
+	}
+	if err := bootstrap.Announce(l, Version, append(slices.Clone(caps), o.Capability())); err != nil {
+		o.close()
+		return nil, err
+	}
+	return o.choice(l)
 }
 
 func routerConfig(cfg bootstrap.Config) router.Config {

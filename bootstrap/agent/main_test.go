@@ -84,7 +84,7 @@ func (w *world) sftpSocket() string {
 
 func (w *world) joinSFTP(conn *net.UnixConn) {
 	defer conn.Close()
-	c, err := session.Start(background(w.t), w.peer, &session.Spec{Kind: session.Subsystem, Command: "sftp", Dir: w.dir})
+	c, err := session.Start(background(w.t), w.peer, &session.Spec{Kind: session.Subsystem, Command: "sftp", Dir: w.dir, ReadOnly: w.readOnly})
 	if err != nil {
 		w.t.Errorf("start sftp: %v", err)
 		return
@@ -98,7 +98,7 @@ func (w *world) joinSFTP(conn *net.UnixConn) {
 	_, _ = io.Copy(conn, c)
 	_ = conn.CloseWrite()
 	exit, err := c.Wait(background(w.t))
-	if err != nil || exit.Status != 0 {
+	if err != nil || exit.Status != 0 || exit.Message != "" && !w.readOnly {
 		w.t.Errorf("sftp session: %+v, %v", exit, err)
 	}
 	wg.Wait()

@@ -49,7 +49,9 @@ func (a *Agent) launch(spec *session.Spec, s *router.Stream) (*run, error) {
 		h.close()
 		return nil, err
 	}
-	r.shims = h
+	if r.shims = h; h != nil && r.proc != nil {
+		_ = h.place.Began(r.proc.pid) // it matters only should the agent be killed
+	}
 	return r, nil
 }
 
@@ -266,10 +268,27 @@ func (g *growing) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// WaitReadable waits for what the program writes. (router.ReadWaiter)
+func (g *growing) WaitReadable(d time.Duration) bool {
+	c, err := g.file.SyscallConn()
+	return err == nil && router.WaitReadable(c, d)
+}
+
 func (g *growing) Write(p []byte) (int, error) {
 	n, err := g.file.Write(p)
 	g.count(n)
 	return n, err
+}
+
+// TryWrite writes what the pipe takes now. (router.TryWriter)
+func (g *growing) TryWrite(p []byte) int {
+	c, err := g.file.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := router.TryWrite(c, p)
+	g.count(n)
+	return n
 }
 
 func (g *growing) count(n int) {
@@ -288,17 +307,8 @@ func (r *run) feed() {
 	} else if r.term == nil {
 		to = &growing{file: r.stdin}
 	}
-	for {
-		chunk, err := r.stream.Next()
-		if err != nil {
-			break
-		}
-		if chunk.Class == router.Main {
-			if _, err := to.Write(chunk.Data); err != nil {
-				to = io.Discard
-			}
-		}
-		chunk.Release()
+	if _, err := r.stream.WriteTo(to); err != nil {
+		_, _ = r.stream.WriteTo(io.Discard)
 	}
 	if r.term == nil && r.stdin != nil {
 		r.stdin.Close()

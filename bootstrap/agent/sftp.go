@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"path"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"github.com/pkg/sftp"
 
 	"fakessh/bootstrap/agent/session"
+	"fakessh/methods"
 	"fakessh/router"
 )
 
@@ -31,7 +33,7 @@ func (a *Agent) subsystem(spec *session.Spec, s *router.Stream) (func(), error) 
 	if enterable(dir) != nil {
 		dir = "/"
 	}
-	return func() { a.serveSFTP(s, acct, dir) }, nil
+	return func() { a.serveSFTP(s, acct, dir, spec.ReadOnly) }, nil
 }
 
 // sftpPayload is the most that one READ or WRITE carries, bytes: OpenSSH's own limit.
@@ -39,18 +41,22 @@ const sftpPayload = 261120
 
 // serveSFTP runs pkg/sftp's server over the stream, with front in between: what that server lacks, or does
 // otherwise than OpenSSH's, never reaches it. It ends with the client's EOF or with the stream.
-func (a *Agent) serveSFTP(s *router.Stream, acct account, dir string) {
+func (a *Agent) serveSFTP(s *router.Stream, acct account, dir string, readOnly bool) {
 	front := newSFTPFront(s, dir, func(name string) (account, bool) {
 		if name == "" || name == acct.Name {
 			return acct, true
 		}
-		return accountNamed(name)
+		return methods.AccountNamed(context.Background(), name)
 	})
-	server, err := sftp.NewServer(front, sftp.WithAllocator(), sftp.WithMaxTxPacket(sftpPayload))
+	options := []sftp.ServerOption{sftp.WithAllocator(), sftp.WithMaxTxPacket(sftpPayload)}
+	if front.readOnly = readOnly; readOnly {
+		options = append(options, sftp.ReadOnly())
+	}
+	server, err := sftp.NewServer(front, options...)
 	if err == nil {
 		err = server.Serve()
 	}
-	exit := session.Exit{}
+	exit := session.Exit{Message: session.OneLine(front.refused.String())}
 	if err != nil {
 		exit = session.Exit{Status: 255, Message: session.OneLine(err.Error())}
 	}

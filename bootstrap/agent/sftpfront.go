@@ -22,9 +22,11 @@ import (
 // their requests take effect in order.
 // Read is called by the server's reading goroutine, Write by its sending one.
 type sftpFront struct {
-	stream  *router.Stream
-	dir     string // what relative paths begin at
-	account func(name string) (account, bool)
+	stream *router.Stream
+	dir    string // what relative paths begin at
+	// readOnly: requests that change something are refused.
+	readOnly bool
+	account  func(name string) (account, bool)
 
 	// Of Read alone.
 	ready []byte // bytes of a packet on its way to the server
@@ -32,6 +34,8 @@ type sftpFront struct {
 	buf   []byte
 	dirs  map[string]*directory
 	last  uint64 // number of the last directory handle
+	// refused may be looked at when the server has ended.
+	refused refusals
 
 	// Of Write alone.
 	out []byte // a packet on its way to the client
@@ -112,7 +116,7 @@ func (f *sftpFront) next() error {
 	if size < 1 || size > maxSFTPPacket {
 		return errSFTPPacket
 	}
-	if kind == fxpWrite {
+	if kind == fxpWrite && !f.readOnly {
 		f.admit(false)
 		f.ready, f.pass = append(f.buf[:0], head[:]...), size-1
 		f.buf = f.ready
@@ -230,7 +234,10 @@ func (f *sftpFront) dispatch(kind byte, packet []byte) ([]byte, error) {
 		return nil, nil
 	}
 	id := r.uint32()
-	var answer []byte
+	answer := f.refuse(kind, id, *r)
+	if answer != nil {
+		return answer, nil
+	}
 	switch kind {
 	case fxpOpen, fxpStat, fxpLstat, fxpSetstat, fxpReadlink:
 		answer = f.forward(kind, id, r)

@@ -14,7 +14,9 @@ const (
 	fxpRead          = 5
 	fxpWrite         = 6
 	fxpLstat         = 7
+	fxpFstat         = 8
 	fxpSetstat       = 9
+	fxpFsetstat      = 10
 	fxpOpendir       = 11
 	fxpReaddir       = 12
 	fxpRemove        = 13

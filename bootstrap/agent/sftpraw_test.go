@@ -20,7 +20,7 @@ type rawSFTP struct {
 
 func (w *world) rawSFTP(dir string) *rawSFTP {
 	w.t.Helper()
-	r := &rawSFTP{t: w.t, Client: w.start(session.Spec{Kind: session.Subsystem, Command: "sftp", Dir: dir})}
+	r := &rawSFTP{t: w.t, Client: w.start(session.Spec{Kind: session.Subsystem, Command: "sftp", Dir: dir, ReadOnly: w.readOnly})}
 	init := newPacket(fxpInit)
 	init.uint32(3)
 	r.write(init.finish())

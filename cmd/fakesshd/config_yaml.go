@@ -351,6 +351,10 @@ func (f *yamlFile) each(n *yaml.Node, visit func(name string, key, val *yaml.Nod
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
+		if key.Tag == "!!merge" {
+			f.fail(key, "merge keys (<<) are not supported: write the keys out, or give whole values an anchor")
+			continue
+		}
 		if seen[key.Value] {
 			f.fail(key, "key %q stands twice", key.Value)
 			continue

@@ -31,9 +31,12 @@ func (d *daemon) ended(e *fakessh.ControlEnd) {
 		rec.Account = e.Lease.Account()
 	}
 	if e.Err != nil {
-		rec.Reason = session.OneLine(e.Err.Error())
+		rec.Reason = session.ErrorLine(e.Err)
 	}
 	if e.Exit != nil {
+		if spec := e.Invocation.Spec; spec != nil && spec.ReadOnly {
+			rec.Reason = session.OneLine(e.Exit.Message)
+		}
 		rec.Signal = e.Exit.Signal
 		if status := int(e.Exit.Status); rec.Signal == "" {
 			rec.Exit = &status

@@ -105,7 +105,13 @@ type answer struct {
 }
 
 // ask makes an invocation as a hostile client of the control socket would: with bytes of its own.
-func (g *gateway) ask(t *testing.T, inv *session.Invocation) (a answer) {
+func (g *gateway) ask(t *testing.T, inv *session.Invocation) answer {
+	t.Helper()
+	return g.askWith(t, "", inv)
+}
+
+// askWith is ask with some bytes on stdin, not more than a pipe holds.
+func (g *gateway) askWith(t *testing.T, stdin string, inv *session.Invocation) (a answer) {
 	t.Helper()
 	conn, err := session.DialInvoke(g.cfg.ControlSocket)
 	if err != nil {
@@ -117,12 +123,21 @@ func (g *gateway) ask(t *testing.T, inv *session.Invocation) (a answer) {
 		t.Fatal(err)
 	}
 	defer null.Close()
+	in, typed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if _, err := typed.WriteString(stdin); err != nil {
+		t.Fatal(err)
+	}
+	typed.Close()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	err = conn.Ask(inv, int(null.Fd()), int(w.Fd()), int(null.Fd()))
+	err = conn.Ask(inv, int(in.Fd()), int(w.Fd()), int(null.Fd()))
 	w.Close()
 	if err != nil {
 		t.Fatal(err)

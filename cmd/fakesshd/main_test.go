@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,6 +16,7 @@ func TestMain(m *testing.M) {
 	if status, ok := role.Main(os.Args); ok {
 		os.Exit(status)
 	}
+	syscall.Umask(0o022) // configurations that others may write are refused
 	testscript.Main(m, map[string]func(){
 		"fakesshd": func() {
 			os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))

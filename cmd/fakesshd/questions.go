@@ -28,7 +28,11 @@ func (d *daemon) authorize(_ context.Context, a *fakessh.Access) error {
 	for _, q := range questions {
 		q.req.Subject = subject
 		q.req.SourceAddr, q.req.Conn = sourceOf(a.Peer), a.Conn
-		if dec := q.decide(q.req); !dec.Allow {
+		switch dec := q.decide(q.req); {
+		case dec.Allow:
+		case q.otherwise != nil:
+			q.otherwise()
+		default:
 			return errors.New(dec.Public)
 		}
 	}
@@ -68,15 +72,16 @@ func accountName(uid int) string {
 
 // question is a request and how it is answered.
 type question struct {
-	decide func(authz.Request) authz.Decision
-	req    authz.Request
+	decide    func(authz.Request) authz.Decision
+	req       authz.Request
+	otherwise func() // what a no means; nil: that the whole access is refused
 }
 
 // questions are what policy is asked about an access. Before anything is connected: hops, and whether the rest could be permitted at all; the
 // rest when the target has said who one is there.
 func (d *daemon) questions(a *fakessh.Access) ([]question, error) {
 	if a.Invocation.Op == opTree {
-		return []question{{d.decider.Decide, authz.Request{Action: authz.ShowTree}}}, nil
+		return []question{{decide: d.decider.Decide, req: authz.Request{Action: authz.ShowTree}}}, nil
 	}
 	asked, err := invocationQuestions(a.Invocation)
 	if err != nil {
@@ -91,11 +96,16 @@ func (d *daemon) questions(a *fakessh.Access) ([]question, error) {
 	if a.Lease != nil {
 		decide, account = d.decider.Decide, a.Lease.Account()
 	} else if len(plan.Hops) > 0 {
-		list = append(list, question{d.decider.Decide, authz.Request{Action: authz.Hop, Account: a.Dest.Account}})
+		list = append(list, question{decide: d.decider.Decide, req: authz.Request{Action: authz.Hop, Account: a.Dest.Account}})
 	}
 	for _, req := range asked {
 		req.Account = account
-		list = append(list, question{decide, req})
+		list = append(list, question{decide: decide, req: req})
+	}
+	if spec := a.Invocation.Spec; a.Lease != nil && spec != nil && spec.Kind == session.Subsystem {
+		list = append(list, question{
+			decide: decide, req: authz.Request{Action: authz.SFTPWrite, Account: account}, otherwise: func() { spec.ReadOnly = true },
+		})
 	}
 	for i := range list {
 		req := &list[i].req
@@ -138,7 +148,7 @@ func dialQuestion(inv *session.Invocation) authz.Request {
 	return req
 }
 
-// sessionQuestions are those about a session. The agent's sftp server both reads and writes.
+// sessionQuestions are those about a session. Whether sftp may write too is asked when it is known who one is there.
 func sessionQuestions(spec *session.Spec) ([]authz.Request, error) {
 	req := authz.Request{PTY: spec.PTY != nil}
 	switch spec.Kind {
@@ -152,9 +162,7 @@ func sessionQuestions(spec *session.Spec) ([]authz.Request, error) {
 		if spec.Command != "sftp" {
 			return nil, fmt.Errorf("no subsystem %q", spec.Command)
 		}
-		write := req
-		req.Action, write.Action = authz.SFTPRead, authz.SFTPWrite
-		return []authz.Request{req, write}, nil
+		req.Action = authz.SFTPRead
 	}
 	return []authz.Request{req}, nil
 }

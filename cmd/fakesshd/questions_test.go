@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"fakessh/authz"
 	"fakessh/bootstrap/agent/session"
 )
 
@@ -141,5 +142,24 @@ forbid (principal, action, resource in TargetGroup::"shut");
 	}
 	if a := g.ask(t, &session.Invocation{Op: session.OpSession, Host: "local", Spec: id}); a != (answer{err: "access denied"}) || len(g.tree.Nodes()) != 1 {
 		t.Errorf("the real account: %+v, %d contexts", a, len(g.tree.Nodes()))
+	}
+}
+
+// A local sftp through the control socket is held to the same: reading alone, with what was refused on record.
+func TestReadOnlySFTPByTheControlSocket(t *testing.T) {
+	g := startGateway(t, "", `permit (principal, action == Action::"sftp_read", resource);`)
+	const mkdir = "\x00\x00\x00\x12\x0e\x00\x00\x00\x07\x00\x00\x00\x05/none\x00\x00\x00\x00"
+	a := g.askWith(t, "\x00\x00\x00\x05\x01\x00\x00\x00\x03"+mkdir, &session.Invocation{
+		Op: session.OpSession, Host: "local", Spec: &session.Spec{Kind: session.Subsystem, Command: "sftp"},
+	})
+	if !strings.Contains(a.out, "\x00\x00\x00\x07\x00\x00\x00\x03\x00\x00\x00") || a.exit != 0 || a.err != "" { // STATUS 3
+		t.Errorf("got %+v", a)
+	}
+	if want := []string{`allow sftp_read local ""`, `deny sftp_write local ""`}; !slices.Equal(g.decisions(t), want) {
+		t.Errorf("on record: %q", g.decisions(t))
+	}
+	records := g.audit(t)
+	if end := records[len(records)-1]; end.Event != authz.EventEnd || end.Reason != "refused as read-only: mkdir /none" {
+		t.Errorf("got %+v", end)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -19,7 +20,7 @@ type parts struct {
 
 // parts reads the files that the configuration names. The error has a line for every mistake.
 func (c *config) parts() (p *parts, err error) {
-	var errs [4]error
+	var errs [5]error
 	p = &parts{targets: c.inventory()}
 	p.users, errs[0] = c.users()
 	p.policy, errs[1] = c.policy()
@@ -32,7 +33,20 @@ func (c *config) parts() (p *parts, err error) {
 	if p.exits, errs[3] = fakessh.NewExits(c.Exits); c.lines != nil {
 		errs[3] = nil // said with its line
 	}
+	errs[4] = c.checkSSHConfig()
 	return p, errors.Join(errs[:]...)
+}
+
+// checkSSHConfig looks at the file for ssh hops: it names programs that the gateway runs, and ssh trusts a file that it is given.
+func (c *config) checkSSHConfig() error {
+	if c.SSHConfig == "" || c.SSHConfig == "none" {
+		return nil
+	}
+	f, err := authz.OpenTrusted(c.SSHConfig)
+	if err != nil {
+		return fmt.Errorf("ssh_config: %w", err)
+	}
+	return f.Close()
 }
 
 // reload reads the configuration again and puts it in force, all or nothing. Sessions and connections stay, with who they are; what

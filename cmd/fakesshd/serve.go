@@ -40,7 +40,7 @@ Without a configuration file it serves the user who started it, on 127.0.0.1:222
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return d.serve(ctx, std)
+			return withBallast(func() error { return d.serve(ctx, std) })
 		},
 	}
 	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")

@@ -3,22 +3,21 @@
 # The tree: this machine; as root also an account behind sudo, a real sshd on port 2223, and a container when an engine runs.
 set -eu
 cd "$(dirname "$0")/../.."
-D=$PWD/.cache/demo
+D=$(mktemp -d "${TMPDIR:-/tmp}/fakesshd-demo-XXXXXX"); chmod 755 "$D" # a checkout may be another user's, whose configuration is refused
 PORT=${PORT:-2222}
 SSHD_PORT=${SSHD_PORT:-2223}
 ACCOUNT=fakessh-demo
-rm -rf "$D"; mkdir -p "$D"; chmod 755 "$D"
 ROOT=; [ "$(id -u)" = 0 ] && ROOT=1
-SSHD= GW= MADE= CONTAINER= KEYS=
+SSHD= GW= MADE= CONTAINER=
 
 cleanup() {
   trap '' INT TERM
   set +e
   [ -n "$GW" ] && kill "$GW" 2>/dev/null && wait "$GW" 2>/dev/null
   [ -n "$SSHD" ] && kill "$SSHD" 2>/dev/null
-  [ -n "$KEYS" ] && rm -rf "$KEYS"
   [ -n "$CONTAINER" ] && docker rm -f "$CONTAINER" >/dev/null 2>&1
   if [ -n "$MADE" ]; then rm -f /etc/sudoers.d/$ACCOUNT; pkill -KILL -u $ACCOUNT || :; userdel -rf $ACCOUNT >/dev/null 2>&1 || :; fi
+  rm -rf "$D"
 }
 trap cleanup EXIT
 trap 'exit 0' INT TERM
@@ -57,13 +56,12 @@ if [ -n "$ROOT" ]; then
     echo "$ACCOUNT ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/$ACCOUNT; chmod 440 /etc/sudoers.d/$ACCOUNT
   fi
   ssh-keygen -q -t ed25519 -N '' -C demo -f "$D/host"; mkdir -p /run/sshd
-  KEYS=$(mktemp -d); chmod 755 "$KEYS"; cp "$D/id.pub" "$KEYS/authorized_keys" # sshd reads it as the account
   cat >"$D/sshd_config" <<END
 Port $SSHD_PORT
 ListenAddress 127.0.0.1
 HostKey $D/host
 PidFile none
-AuthorizedKeysFile $KEYS/authorized_keys
+AuthorizedKeysFile $D/id.pub
 StrictModes no
 PasswordAuthentication no
 UsePAM yes

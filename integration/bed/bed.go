@@ -35,16 +35,17 @@ type Bed struct {
 	undo     []func()
 }
 
-// New makes the accounts in a fresh directory. Close takes everything back.
-func New(dir string) (*Bed, error) {
+// New waits until no other bed is up, and makes a directory of its own in base ("" is the system's temporary one) and the accounts. Close
+// takes everything back.
+func New(base string) (*Bed, error) {
 	if os.Getuid() != 0 {
 		return nil, errors.New("the test bed needs root: it makes accounts and starts sshd and containers")
 	}
-	b := &Bed{Dir: dir}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return nil, err
+	if base == "" {
+		base = os.TempDir()
 	}
-	steps := []func() error{b.lock, b.keys, b.accounts, b.sudoers}
+	b := &Bed{Dir: base}
+	steps := []func() error{b.lock, b.directory, b.keys, b.accounts, b.sudoers}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			b.Close()
@@ -96,6 +97,25 @@ func (b *Bed) lock() error {
 	}
 	b.undo = append(b.undo, func() { f.Close() })
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+}
+
+// directory makes Dir. Those that are there already are of beds that were killed, as this one has the lock.
+func (b *Bed) directory() error {
+	const prefix = "fakesshd-bed-"
+	dead, err := filepath.Glob(filepath.Join(b.Dir, prefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range dead {
+		if unmountBelow(dir) {
+			_ = os.RemoveAll(dir) // what is left of it harms nobody
+		}
+	}
+	if b.Dir, err = os.MkdirTemp(b.Dir, prefix); err != nil {
+		return err
+	}
+	b.undo = append(b.undo, func() { os.RemoveAll(b.Dir) })
+	return os.Chmod(b.Dir, 0o755)
 }
 
 // keys: one user key, one other key that nobody knows, a host key.

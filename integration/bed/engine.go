@@ -1,6 +1,7 @@
 package bed
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -41,7 +42,7 @@ func (b *Bed) Engine() error {
 }
 
 func (b *Bed) startEngine() error {
-	b.undo = append(b.undo, b.unmountEngine)
+	b.undo = append(b.undo, func() { unmountBelow(b.Path("docker")) })
 	if err := b.daemon(nil, b.Path("docker", "log"), "dockerd", "--data-root", b.Path("docker", "data"),
 		"--exec-root", b.Path("docker", "exec"), "-H", engineSocket, "--pidfile", b.Path("docker", "pid"),
 		"--iptables=false", "--ip-forward=false", "--bridge=none"); err != nil {
@@ -67,14 +68,15 @@ func (b *Bed) waitEngine(limit time.Duration) error {
 	}
 }
 
-// unmountEngine lets go of what a killed engine has left mounted.
-func (b *Bed) unmountEngine() {
-	text, _ := os.ReadFile("/proc/mounts")
+// unmountBelow lets go of what a killed engine has left mounted, and says whether all is.
+func unmountBelow(dir string) bool {
+	text, err := os.ReadFile("/proc/mounts")
 	for _, line := range strings.Split(string(text), "\n") {
-		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], b.Path("docker")) {
-			_ = run("umount", "-l", f[1])
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			err = errors.Join(err, run("umount", "-l", f[1]))
 		}
 	}
+	return err == nil
 }
 
 // tinyImage imports two images: busybox alone, and a skeleton that borrows the machine's /usr.

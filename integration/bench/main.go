@@ -27,12 +27,7 @@ func main() {
 }
 
 func bench() error {
-	dir, err := os.MkdirTemp("/dev/shm", "fakesshd-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	b, err := bed.New(dir)
+	b, err := bed.New("/dev/shm")
 	if err != nil {
 		return err
 	}

@@ -68,8 +68,9 @@ func (c *Client) carryOutput(std Stdio) error {
 			o.finish()
 		}
 	}()
+	offer := func(class router.Class, data []byte) int { return outs[class&1].offer(data) }
 	for {
-		chunk, err := c.Next()
+		chunk, err := c.NextOr(offer)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -85,17 +86,30 @@ type outlet struct {
 	client *Client
 	class  router.Class
 	to     io.Writer
+	try    router.TryWriter // to, or nil
 
 	mu       sync.Mutex
 	change   sync.Cond
 	queue    []router.Chunk
+	writing  bool
 	finished bool
 }
 
 func newOutlet(c *Client, class router.Class, to io.Writer) *outlet {
 	o := &outlet{client: c, class: class, to: to}
+	o.try, _ = to.(router.TryWriter)
 	o.change.L = &o.mu
 	return o
+}
+
+// offer writes what can be written at once, if nothing is in front of it.
+func (o *outlet) offer(data []byte) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.try == nil || o.writing || len(o.queue) > 0 {
+		return 0
+	}
+	return o.try.TryWrite(data)
 }
 
 func (o *outlet) add(chunk router.Chunk) {
@@ -116,11 +130,12 @@ func (o *outlet) finish() {
 func (o *outlet) take(spare []router.Chunk) []router.Chunk {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.writing = false
 	for len(o.queue) == 0 && !o.finished {
 		o.change.Wait()
 	}
 	queue := o.queue
-	o.queue = spare[:0]
+	o.queue, o.writing = spare[:0], true
 	return queue
 }
 

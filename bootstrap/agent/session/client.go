@@ -102,8 +102,11 @@ func (c *Client) nextItem(ctx context.Context) error {
 	return nil
 }
 
+// DialTimeout is how long an agent waits for a connection to come up: a little less than the two minutes of Linux's TCP.
+const DialTimeout = 60 * time.Second
+
 // Dial connects to address inside c: network is "tcp" or "unix". The error of a connection that
-// is refused is a *router.CallError whose Text reads like OpenSSH's: "connect failed: Connection refused".
+// is refused, or does not come up in DialTimeout, is a *router.CallError whose Text reads like OpenSSH's: "connect failed: Connection refused".
 func Dial(ctx context.Context, c *router.Context, network, address string) (*router.Stream, error) {
 	s, _, err := c.Open(ctx, FuncDial, network, address)
 	return s, err

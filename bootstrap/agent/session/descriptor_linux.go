@@ -58,11 +58,11 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 		if err != unix.EOPNOTSUPP {
 			return n, err
 		}
-		if !pollNow(d.fd, unix.POLLIN) {
+		if !pollFor(d.fd, unix.POLLIN, 0) {
 			return 0, unix.EAGAIN
 		}
 	case kindDevice:
-		if !pollNow(d.fd, unix.POLLIN) {
+		if !pollFor(d.fd, unix.POLLIN, 0) {
 			return 0, unix.EAGAIN
 		}
 	}
@@ -79,7 +79,7 @@ func (d *Descriptor) writeNow(p []byte) (int, error) {
 		if err != unix.EOPNOTSUPP {
 			return n, err
 		}
-		if !pollNow(d.fd, unix.POLLOUT) {
+		if !pollFor(d.fd, unix.POLLOUT, 0) {
 			return 0, unix.EAGAIN
 		}
 		p = p[:min(len(p), atomicWrite)]
@@ -89,13 +89,6 @@ func (d *Descriptor) writeNow(p []byte) (int, error) {
 
 // atomicWrite is what a pipe that polls as writable takes without waiting (PIPE_BUF), bytes.
 const atomicWrite = 4096
-
-// pollNow asks for events, without waiting. Hangups and errors count: the system call tells them.
-func pollNow(fd int, events int16) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0
-}
 
 // watchReadiness returns an epoll descriptor with fd in it. Being in non-blocking mode itself it can be
 // waited for like any file of ours, and fd stays as it is.

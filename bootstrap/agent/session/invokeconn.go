@@ -120,7 +120,7 @@ func (c *InvokeConn) Send(kind byte, data []byte) error {
 
 // SendError sends err as one line.
 func (c *InvokeConn) SendError(err error) error {
-	return c.Send(InvokeError, []byte(OneLine(err.Error())))
+	return c.Send(InvokeError, []byte(ErrorLine(err)))
 }
 
 // Next reads the next message. io.EOF when the other end has closed.

@@ -1,9 +1,12 @@
 package session
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"fakessh/router"
 )
 
 // maxLine bounds what people are told in one line, bytes.
@@ -24,6 +27,16 @@ func OneLine(text string) string {
 		cut--
 	}
 	return text[:cut] + "…"
+}
+
+// ErrorLine is err as a person reads it, in one line: an exception of the far side without its type, which tells a person nothing.
+func ErrorLine(err error) string {
+	text := err.Error()
+	var call *router.CallError
+	if errors.As(err, &call) && call.Text != "" {
+		text = strings.Replace(text, call.Error(), call.Text, 1)
+	}
+	return OneLine(text)
 }
 
 // join joins the lines that are not blank by "; ", after a colon by a blank.

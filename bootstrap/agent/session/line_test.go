@@ -2,9 +2,12 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode"
+
+	"fakessh/router"
 )
 
 func TestOneLine(t *testing.T) {
@@ -57,5 +60,22 @@ func TestErrorsOfFarSidesAreHarmless(t *testing.T) {
 	}
 	if m, err := asks.Next(); err != nil || m.Err().Error() != "?]0;title?" {
 		t.Errorf("%q, %v", m.Data, err)
+	}
+}
+
+func TestErrorLine(t *testing.T) {
+	call := &router.CallError{Type: "fakessh.StageError", Text: "gone\nfor good"}
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("a\nb"), "a; b"},
+		{call, "gone; for good"},
+		{fmt.Errorf("send image: %w", call), "send image: gone; for good"},
+		{&router.CallError{Type: "x.Y"}, "x.Y:"},
+	} {
+		if got := ErrorLine(tt.err); got != tt.want {
+			t.Errorf("of %q it makes %q, want %q", tt.err, got, tt.want)
+		}
 	}
 }

@@ -10,24 +10,26 @@ import (
 	"strings"
 )
 
-// Place is the private directory of one run: what its programs find first on PATH, and the socket that it speaks to.
+// Place is the private directory of one run: what its programs find first on PATH, and the socket that it speaks to. It is locked as long as
+// its process lives, so that another can tell the places of dead ones (see sweep).
 type Place struct {
 	dir     string
+	lock    *os.File
 	program *os.File // what links in dir lead to: they are good as long as it is open, whatever becomes of its name
 }
 
-// NewPlace makes the directory. program is an executable that knows its role by the names ssh, scp and sftp; linked says that links to it
-// do, as it has a name and may be executed there; otherwise it is copied.
+// NewPlace makes the directory, and removes those that runs of the same user have left which were killed. program is an executable that knows
+// its role by the names ssh, scp and sftp; linked says that links to it do, as it has a name and may be executed there; otherwise it is copied.
 func NewPlace(program string, linked bool) (*Place, error) {
 	base := os.TempDir()
 	if len(base) > maxBase || strings.Trim(base, plainPath) != "" || !filepath.IsAbs(base) {
 		base = "/tmp"
 	}
-	dir, err := os.MkdirTemp(base, "fakessh-run-")
+	sweep(base)
+	p, err := lockedPlace(base)
 	if err != nil {
 		return nil, err
 	}
-	p := &Place{dir: dir}
 	if err := p.fill(program, linked); err != nil {
 		p.Remove()
 		return nil, err
@@ -39,7 +41,12 @@ func NewPlace(program string, linked bool) (*Place, error) {
 const (
 	plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+"
 	maxBase   = 60
+
+	socketName = "control.sock"
 )
+
+// tools are the names by which the shim is found.
+var tools = [...]string{"ssh", "scp", "sftp"}
 
 func (p *Place) fill(program string, linked bool) error {
 	if linked {
@@ -54,7 +61,7 @@ func (p *Place) fill(program string, linked bool) error {
 		}
 		program = p.SSH()
 	}
-	for _, name := range [...]string{"ssh", "scp", "sftp"} {
+	for _, name := range tools {
 		if file := filepath.Join(p.dir, name); file != program {
 			if err := os.Symlink(program, file); err != nil {
 				return err
@@ -97,7 +104,7 @@ func copyProgram(from, to string) error {
 func (p *Place) SSH() string { return filepath.Join(p.dir, "ssh") }
 
 // Socket is where Listen listens.
-func (p *Place) Socket() string { return filepath.Join(p.dir, "control.sock") }
+func (p *Place) Socket() string { return filepath.Join(p.dir, socketName) }
 
 // Listen opens the place's own socket. Only the own user gets as far as this directory.
 func (p *Place) Listen() (*net.UnixListener, error) {
@@ -107,6 +114,7 @@ func (p *Place) Listen() (*net.UnixListener, error) {
 // Remove removes the directory with all that is in it.
 func (p *Place) Remove() {
 	os.RemoveAll(p.dir)
+	p.lock.Close()
 	if p.program != nil {
 		p.program.Close()
 	}

@@ -94,21 +94,12 @@ func (c *InvokeConn) watch(ctx context.Context) (*watcher, context.Context, func
 	return w, ctx, func() { cancel(nil) }
 }
 
-// plain is err as the user reads it: of an exception of the far side, its text alone.
-func plain(err error) error {
-	var call *router.CallError
-	if errors.As(err, &call) {
-		return errors.New(call.Text)
-	}
-	return err
-}
-
-// because is err as the user reads it, or why ctx ended if that is what ended everything.
+// because is err, or why ctx ended if that is what ended everything.
 func because(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return plain(err)
+	return err
 }
 
 // CloseDescriptors closes files.

@@ -31,6 +31,8 @@ type Spec struct {
 	PTY     *PTY
 	// ClientAddr and ServerAddr fill SSH_CONNECTION and SSH_CLIENT: "host port".
 	ClientAddr, ServerAddr string
+	// ReadOnly: the sftp subsystem refuses what changes anything. The Message of its Exit says what it has refused.
+	ReadOnly bool
 	// Shim: the program started gets fakessh's ssh first on PATH; its invocations come as Invoke items (Tree.Run from a target).
 	Shim bool
 }

@@ -33,6 +33,9 @@ func (s *Spec) Encode() *pickle.Dict {
 	if s.ServerAddr != "" {
 		d.Set("server", s.ServerAddr)
 	}
+	if s.ReadOnly {
+		d.Set("read_only", true)
+	}
 	if s.Shim {
 		d.Set("shim", true)
 	}
@@ -59,6 +62,7 @@ func DecodeSpec(v any) (*Spec, error) {
 		Env:        f.env("env"),
 		ClientAddr: f.text("client", maxAddr),
 		ServerAddr: f.text("server", maxAddr),
+		ReadOnly:   f.bool("read_only"),
 		Shim:       f.bool("shim"),
 	}
 	if v, ok := f.get("pty"); ok {
