@@ -80,7 +80,11 @@ func sshDiagnose(lines []string, status string) error {
 	if err := hostKeyError(said); err != nil {
 		return err
 	}
-	return &EOFError{Words: sshTelling(said), Status: status}
+	words := sshTelling(said)
+	if words == "" && status == "exit status 255" {
+		words = "the server closed the connection" // ssh says that at a level of its log below ours
+	}
+	return &EOFError{Words: words, Status: status}
 }
 
 func isSSHDebug(line string) bool {

@@ -32,7 +32,7 @@ func TestSSHDiagnose(t *testing.T) {
 		{"kex_exchange_identification: read: Connection reset by peer\nConnection reset by 10.0.0.5 port 22", "Connection reset by 10.0.0.5 port 22"},
 		{"debug1: error in nothing\ndebug2: x\nUnable to negotiate with h port 22: no matching cipher found. Their offer: x\ndebug1: y", "Unable to negotiate with h port 22: no matching cipher found. Their offer: x"},
 		{"bash: line 1: sh: command not found", "bash: line 1: sh: command not found"},
-		{"", "ended before the agent was up (exit status 255)"},
+		{"", "the server closed the connection"},
 	} {
 		err := sshDiagnose(strings.Split(c.said, "\n"), "exit status 255")
 		if err.Error() != c.want {
