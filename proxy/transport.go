@@ -7,8 +7,6 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
-
-	"fakessh/router"
 )
 
 // transport is a client's connection as x/crypto sees it. What was peeked at is read again; the version line that was sent
@@ -22,7 +20,6 @@ type transport struct {
 	quick    int             // bytes yet to be read with quick acknowledgement
 	lastRead atomic.Int64    // unix nanoseconds
 	in       batchReader
-	wire     io.Reader // Conn, to be read while much comes
 	out      *batchWriter
 }
 
@@ -41,7 +38,7 @@ var (
 
 // newTransport takes over nc. Its handshake has to be over within grace.
 func newTransport(nc net.Conn, grace time.Duration) *transport {
-	t := &transport{Conn: nc, quick: quickBytes, wire: router.BusyReader(nc), out: newBatchWriter(nc)}
+	t := &transport{Conn: nc, quick: quickBytes, out: newBatchWriter(nc)}
 	t.in.r = rawReader{t}
 	t.lastRead.Store(time.Now().UnixNano())
 	_ = t.Conn.SetDeadline(time.Now().Add(grace))
@@ -142,7 +139,7 @@ type rawReader struct{ *transport }
 func (r rawReader) Read(p []byte) (int, error) { return r.receive(p) }
 
 func (t *transport) receive(p []byte) (int, error) {
-	n, err := t.wire.Read(p)
+	n, err := t.Conn.Read(p)
 	t.lastRead.Store(time.Now().UnixNano())
 	if t.quick > 0 {
 		t.quick -= n

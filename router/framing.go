@@ -37,6 +37,13 @@ func (f *frameReader) next(h *header) ([]byte, error) {
 	return f.take(headerLen + int(h.length))
 }
 
+// complete reports whether the next frame has been read whole.
+func (f *frameReader) complete() bool {
+	var h header
+	have := f.buf[f.lo:f.hi]
+	return len(have) >= headerLen && parseHeader(have, &h) && len(have)-headerLen >= int(h.length)
+}
+
 // take moves n bytes into a buffer of their own.
 func (f *frameReader) take(n int) ([]byte, error) {
 	b := getBuf(min(n, trustedSize+headerLen))

@@ -3,6 +3,7 @@ package router
 import (
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,8 +28,10 @@ type Link struct {
 	out        *batchWriter
 	pace       linkPace
 
-	wrote   bool // lastDst is set; both belong to the read loop
+	wrote   bool // lastDst is set; these belong to the read loop
 	lastDst ContextID
+	more    bool      // what was read holds another whole frame
+	held    []*Stream // have data that is delivered with what follows
 
 	routes map[ContextID]struct{} // what is behind a child's link; guarded by Router.mu
 
@@ -81,7 +84,7 @@ func (l *Link) lossCause() error {
 
 func (l *Link) readLoop() {
 	defer l.r.wg.Done()
-	in := frameReader{r: BusyReader(l.rwc), max: l.max}
+	in := frameReader{r: l.rwc, max: l.max}
 	var h header
 	for {
 		buf, err := in.next(&h)
@@ -91,8 +94,13 @@ func (l *Link) readLoop() {
 		}
 		l.framesIn.Add(1)
 		l.bytesIn.Add(uint64(len(buf)))
+		l.more = in.complete()
 		l.r.inbound(l, &h, buf)
+		if !l.more {
+			l.deliver()
+		}
 	}
+	l.deliver()
 	l.r.linkLost(l)
 	l.mu.Lock()
 	if l.flush != nil {
@@ -100,6 +108,21 @@ func (l *Link) readLoop() {
 	}
 	l.mu.Unlock()
 	close(l.readDone)
+}
+
+// hold lets s deliver its data at the end of what was read, in one piece. Only the read loop calls it.
+func (l *Link) hold(s *Stream) {
+	if !slices.Contains(l.held, s) {
+		l.held = append(l.held, s)
+	}
+}
+
+func (l *Link) deliver() {
+	for i, s := range l.held {
+		s.deliver()
+		l.held[i] = nil
+	}
+	l.held = l.held[:0]
 }
 
 // readCause tells the several ways in which a dead peer shows from errors that say something.
@@ -111,12 +134,15 @@ func readCause(err error) error {
 	return err
 }
 
-// writeNow is the scheduler's way to write a frame without the write loop, while that waits.
-func (l *Link) writeNow(p []byte) int {
-	n := TryWrite(l.out.raw, p)
+// writeNow is the scheduler's way to write frames without the write loop, while that waits.
+func (l *Link) writeNow(pieces [][]byte) int {
+	n := TryWrite(l.out.raw, pieces)
 	l.bytesOut.Add(uint64(n))
-	if n == len(p) {
-		l.framesOut.Add(1)
+	left := n
+	for _, p := range pieces {
+		if left -= len(p); left >= 0 {
+			l.framesOut.Add(1)
+		}
 	}
 	return n
 }

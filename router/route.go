@@ -27,11 +27,13 @@ func (r *Router) inbound(l *Link, h *header, buf []byte) {
 	case h.dst == r.cfg.ID && h.isStream():
 		r.streamFrame(l, h, buf)
 	case h.dst == r.cfg.ID:
+		l.deliver() // nothing held waits for what may take its time
 		r.deliver(&Message{
 			Dst: h.dst, Src: h.src, Auth: h.auth, Handle: h.handle, ReplyTo: h.replyTo, Encoding: h.magic,
 			Data: buf[headerLen:], link: l, r: r,
 		})
 	default:
+		l.deliver()
 		r.pass(&p, h, buf)
 	}
 }

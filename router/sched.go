@@ -29,8 +29,8 @@ type frame struct{ buf []byte }
 //	push ──► flow ─┘   old:   the others, in turn ──────────────────────┴─► pop
 type scheduler struct {
 	limit   int64
-	stalled func(queued int64) // called when somebody has to wait at the limit and nobody did before; must not call back
-	direct  func(p []byte) int // writes what the link takes without waiting; nil: everything waits for pop
+	stalled func(queued int64)        // called when somebody has to wait at the limit and nobody did before; must not call back
+	direct  func(pieces [][]byte) int // writes what the link takes without waiting; nil: everything waits for pop
 
 	mu         sync.Mutex
 	ready      sync.Cond // something to pop, or closed
@@ -42,7 +42,8 @@ type scheduler struct {
 	bytes      int64 // of all frames, held ones too
 	overhead   int64
 	parked     bool               // somebody waits in pop, and no push is in direct
-	rest       []byte             // of a frame that direct has begun; goes before all others
+	rest       []frame            // what direct has left; goes before all others
+	pieces     [][]byte           // what direct gets
 	waiting    int                // pushes at the limit
 	full       map[flowKey]func() // who waits in room for the limit
 	wake       []func()           // to be called by pop, outside of mu
@@ -60,38 +61,63 @@ func newScheduler(limit int64) *scheduler {
 // has a bound of its own. After close it returns ErrClosed. It owns the buffer in every case.
 func (q *scheduler) push(key flowKey, f frame, wait bool) error {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if wait && q.fullLocked() && !q.closed {
 		q.awaitSpaceLocked()
 	}
+	return q.pushLocked(key, f)
+}
+
+// pushAll is push for several frames of one flow. It does not wait.
+func (q *scheduler) pushAll(key flowKey, frames []frame) error {
+	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.pushLocked(key, frames...)
+}
+
+func (q *scheduler) pushLocked(key flowKey, frames ...frame) error {
 	switch {
 	case q.closed:
-		putBuf(f.buf)
+		for _, f := range frames {
+			putBuf(f.buf)
+		}
 		return ErrClosed
-	case q.direct != nil && q.parked && q.rest == nil && q.frames == 0:
-		q.writeLocked(f)
+	case q.direct != nil && q.parked && len(q.rest) == 0 && q.frames == 0:
+		q.writeLocked(frames)
 	default:
-		q.bytes += int64(len(f.buf))
-		q.overhead += frameOverhead
-		q.appendLocked(key, f)
+		for _, f := range frames {
+			q.bytes += int64(len(f.buf))
+			q.overhead += frameOverhead
+			q.appendLocked(key, f)
+		}
 	}
 	return nil
 }
 
-// writeLocked writes f from here while pop waits and nothing is queued: that saves waking whoever is in pop. What the link does not
-// take now is left to pop. The lock is held before and after, not between.
-func (q *scheduler) writeLocked(f frame) {
+// writeLocked writes frames from here while pop waits and nothing is queued: that saves waking whoever is in pop. What the link does not
+// take now is left to pop, in front of all that comes meanwhile. The lock is held before and after, not between.
+func (q *scheduler) writeLocked(frames []frame) {
+	pieces := q.pieces[:0]
+	for _, f := range frames {
+		pieces = append(pieces, f.buf)
+	}
 	q.parked = false
 	q.mu.Unlock()
-	n := q.direct(f.buf)
+	n := q.direct(pieces)
 	q.mu.Lock()
 	q.parked = true
-	if n < len(f.buf) {
-		q.rest = f.buf[n:]
-	} else {
-		putBuf(f.buf)
+	clear(pieces)
+	q.pieces = pieces
+	for len(frames) > 0 && n >= len(frames[0].buf) {
+		n -= len(frames[0].buf)
+		putBuf(frames[0].buf)
+		frames = frames[1:]
 	}
-	if q.rest != nil || q.frames > 0 || q.closed {
+	q.rest = append(q.rest[:0], frames...)
+	if len(q.rest) > 0 {
+		q.rest[0].buf = q.rest[0].buf[n:]
+	}
+	if len(q.rest) > 0 || q.frames > 0 || q.closed {
 		q.ready.Signal()
 	}
 }
@@ -128,10 +154,9 @@ func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
 		q.mu.Unlock()
 		return into, false
 	}
-	if q.rest != nil {
-		into = append(into, frame{q.rest})
-		q.rest = nil
-	}
+	into = append(into, q.rest...)
+	clear(q.rest)
+	q.rest = q.rest[:0]
 	for n := 0; q.frames > 0 && n < max; {
 		f := q.nextLocked()
 		n += len(f.buf)
@@ -153,11 +178,11 @@ func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
 // awaitFramesLocked waits for something to pop. It is false when there will be nothing any more.
 func (q *scheduler) awaitFramesLocked() bool {
 	q.parked = true
-	for !q.parked || q.rest == nil && q.frames == 0 && !q.closed {
+	for !q.parked || len(q.rest) == 0 && q.frames == 0 && !q.closed {
 		q.ready.Wait()
 	}
 	q.parked = false
-	return q.rest != nil || q.frames > 0
+	return len(q.rest) > 0 || q.frames > 0
 }
 
 // room reports whether key has fewer than below bytes queued and the scheduler is below its limit. If not, it remembers
@@ -412,6 +437,8 @@ func (r *frameRing) put(f frame) {
 	r.ring[(r.first+r.count)&(len(r.ring)-1)] = f
 	r.count++
 }
+
+func (r *frameRing) front() frame { return r.ring[r.first] }
 
 func (r *frameRing) take() frame {
 	f := r.ring[r.first]

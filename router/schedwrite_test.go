@@ -12,7 +12,8 @@ type slowWriter struct {
 	got  bytes.Buffer
 }
 
-func (w *slowWriter) direct(p []byte) int {
+func (w *slowWriter) direct(pieces [][]byte) int {
+	p := bytes.Join(pieces, nil)
 	n := min(w.room, len(p))
 	w.room -= n
 	w.got.Write(p[:n])
@@ -77,7 +78,7 @@ func TestWhatComesDuringADirectWriteWaits(t *testing.T) {
 			go popAll(q, w, &pops)
 			synctest.Wait()
 			nested := false
-			q.direct = func(p []byte) int {
+			q.direct = func(pieces [][]byte) int {
 				if !nested {
 					nested = true
 					q.push(flowKey{}, textFrame("second"), false)
@@ -89,7 +90,7 @@ func TestWhatComesDuringADirectWriteWaits(t *testing.T) {
 				if pops != 0 {
 					t.Error("pop goes on during a direct write")
 				}
-				return w.direct(p)
+				return w.direct(pieces)
 			}
 			q.push(flowKey{}, textFrame("first,"), false)
 			synctest.Wait()

@@ -58,9 +58,11 @@ type Stream struct {
 	canControl sync.Cond // an item, or the end
 	peerHandle Handle    // 0 until the peer has shown it
 	in         frameRing
-	taken      int                            // bytes of the first frame in there that an Offer has taken
-	offer      func(c Class, data []byte) int // of NextOr, while it waits
-	offering   bool                           // it is being called
+	taken      int                                // bytes of the first frame in there that an Offer has taken
+	offer      func(c Class, pieces [][]byte) int // of NextOr, while it waits and has not been woken for data
+	offering   bool                               // it is being called
+	offered    []frame                            // what it gets,
+	pieces     [][]byte                           // and the data of that
 	recv       recvWindow
 	items      []Control
 	itemBytes  int
@@ -200,11 +202,16 @@ func (s *Stream) discardLocked() {
 
 // pushLocked sends a frame of this stream. It never blocks: who sends more than a few has waited for room.
 func (s *Stream) pushLocked(buf []byte) error {
+	s.address(buf)
+	return s.link.q.push(s.flow(), frame{buf}, false)
+}
+
+// address writes the header of a frame to the peer.
+func (s *Stream) address(buf []byte) {
 	putHeader(buf, &header{
 		magic: EncodingLegacy, dst: s.peer.id, src: s.r.cfg.ID, auth: s.r.cfg.ID, handle: s.peerHandle, replyTo: s.handle,
 		length: uint32(len(buf) - headerLen),
 	})
-	return s.link.q.push(s.flow(), frame{buf}, false)
 }
 
 func (s *Stream) flow() flowKey { return flowKey{s.r.cfg.ID, s.handle} }

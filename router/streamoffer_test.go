@@ -17,10 +17,13 @@ type fickle struct {
 	bytes.Buffer
 	rand        *rand.Rand
 	offers, all int
+	joined      int // pieces in one offer, at most
 }
 
-func (f *fickle) TryWrite(p []byte) int {
+func (f *fickle) TryWrite(pieces [][]byte) int {
+	p := bytes.Join(pieces, nil)
 	f.offers++
+	f.joined = max(f.joined, len(pieces))
 	n := len(p)
 	switch f.rand.IntN(4) {
 	case 0:
@@ -66,7 +69,8 @@ func TestOffersHaveBothClasses(t *testing.T) {
 	ended := make(chan error)
 	go func() {
 		for {
-			c, err := far.NextOr(func(c router.Class, p []byte) int {
+			c, err := far.NextOr(func(c router.Class, pieces [][]byte) int {
+				p := bytes.Join(pieces, nil)
 				offered <- string('0'+byte(c)) + string(p)
 				return len(p)
 			})
@@ -110,7 +114,7 @@ func TestCloseWaitsForNoOffer(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		for {
-			c, err := far.NextOr(func(router.Class, []byte) int {
+			c, err := far.NextOr(func(router.Class, [][]byte) int {
 				close(inside)
 				<-leave
 				return 1

@@ -35,8 +35,8 @@ func (s *Stream) Next() (Chunk, error) { return s.NextOr(nil) }
 
 // NextOr is Next, but while it waits what arrives is given to offer first, which says how many bytes it has taken; NextOr
 // returns only with what it has left. That saves waking the caller for each frame. offer is called by the goroutine that reads the
-// link, one call at a time and none after NextOr has returned: it must not wait for anything.
-func (s *Stream) NextOr(offer func(c Class, data []byte) int) (Chunk, error) {
+// link, one call at a time and none after NextOr has returned: it must not wait for anything, and may change pieces.
+func (s *Stream) NextOr(offer func(c Class, pieces [][]byte) int) (Chunk, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -53,7 +53,7 @@ func (s *Stream) NextOr(offer func(c Class, data []byte) int) (Chunk, error) {
 		}
 		s.offer = offer
 		s.canRead.Wait()
-		s.offer = nil
+		s.offer = nil // it is set anew for the next wait
 	}
 }
 
@@ -106,7 +106,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 }
 
 // fillRest makes rest hold some Main data.
-func (s *Stream) fillRest(offer func(c Class, data []byte) int) error {
+func (s *Stream) fillRest(offer func(c Class, pieces [][]byte) int) error {
 	for len(s.rest.Data) == 0 {
 		c, err := s.NextOr(offer)
 		if err != nil {
@@ -145,19 +145,26 @@ func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
-func offerTo(w io.Writer, total *int64) func(c Class, data []byte) int {
+func offerTo(w io.Writer, total *int64) func(c Class, pieces [][]byte) int {
 	try, ok := w.(TryWriter)
 	if !ok {
 		return nil
 	}
-	return func(c Class, data []byte) int {
+	return func(c Class, pieces [][]byte) int {
 		if c != Main {
-			return len(data)
+			return sum(pieces)
 		}
-		n := try.TryWrite(data)
+		n := try.TryWrite(pieces)
 		*total += int64(n)
 		return n
 	}
+}
+
+func sum(pieces [][]byte) (n int) {
+	for _, p := range pieces {
+		n += len(p)
+	}
+	return n
 }
 
 // Control is an out-of-band item: it overtakes data that waits for credit and is not subject to it.
@@ -218,7 +225,7 @@ func (s *Stream) frame(l *Link, h *header, buf []byte) {
 	case h.isDead():
 		s.deadLocked(l, h, buf)
 	default:
-		wake = s.payloadLocked(buf)
+		wake = s.payloadLocked(l, buf)
 	}
 	s.mu.Unlock()
 	wakeAll(wake)
@@ -255,7 +262,7 @@ func (s *Stream) deadLocked(l *Link, h *header, buf []byte) {
 }
 
 // payloadLocked takes a frame from the peer; it owns buf. It returns who else can write now.
-func (s *Stream) payloadLocked(buf []byte) (wake []func()) {
+func (s *Stream) payloadLocked(l *Link, buf []byte) (wake []func()) {
 	payload := buf[headerLen:]
 	why := checkPayload(payload)
 	if why != "" {
@@ -265,7 +272,7 @@ func (s *Stream) payloadLocked(buf []byte) (wake []func()) {
 	}
 	switch k := kind(payload[0]); k {
 	case kindData, kindExtended:
-		why = s.dataLocked(buf)
+		why = s.dataLocked(l, buf)
 		buf = nil
 	case kindCredit:
 		why, wake = s.creditedLocked(payload)
@@ -300,7 +307,7 @@ func (s *Stream) resetByPeerLocked(reason string) {
 }
 
 // dataLocked takes data in; it owns buf.
-func (s *Stream) dataLocked(buf []byte) (why string) {
+func (s *Stream) dataLocked(l *Link, buf []byte) (why string) {
 	n := len(buf) - frameSpace
 	now := time.Now()
 	switch {
@@ -311,37 +318,77 @@ func (s *Stream) dataLocked(buf []byte) (why string) {
 		putBuf(buf)
 		return reasonFlowControl
 	}
-	if s.offer != nil && s.in.count == 0 {
-		s.offerLocked(buf)
-	} else {
-		s.in.put(frame{buf})
-		s.canRead.Signal()
+	s.in.put(frame{buf})
+	if l.more {
+		l.hold(s)
+		return ""
 	}
-	s.creditLocked(now)
+	s.arrivedLocked()
 	return ""
 }
 
-// offerLocked gives data to the waiting reader's offer, and the reader what that leaves. The lock is held before and after, not between:
-// meanwhile the stream may end, but nothing else arrives.
-func (s *Stream) offerLocked(buf []byte) {
-	offer := s.offer
+// deliver is arrivedLocked for what was held.
+func (s *Stream) deliver() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.arrivedLocked()
+}
+
+// arrivedLocked gives what is there to the reader, and credit to the peer: once for all that one read of the link has brought.
+func (s *Stream) arrivedLocked() {
+	switch {
+	case s.in.count == 0: // taken meanwhile, or the end
+	case s.offer == nil:
+		s.canRead.Signal()
+	default:
+		s.offerLocked()
+	}
+	s.creditLocked(time.Now())
+}
+
+// offerLocked gives the data that is there to the waiting reader's offer, as far as it is of one class, and the reader what that leaves.
+// The lock is held before and after, not between: meanwhile the stream may end, but nothing else arrives.
+func (s *Stream) offerLocked() {
+	offer, class := s.offer, s.in.front().buf[headerLen]
+	for s.in.count > 0 && s.in.front().buf[headerLen] == class {
+		f := s.in.take()
+		s.offered = append(s.offered, f)
+		s.pieces = append(s.pieces, f.buf[frameSpace:])
+	}
 	s.offering = true
 	s.mu.Unlock()
-	n := offer(Class(buf[headerLen]), buf[frameSpace:])
+	n := offer(Class(class), s.pieces)
 	s.mu.Lock()
 	s.offering = false
-	switch {
-	case n == len(buf)-frameSpace:
-		s.recv.consume(n, cap(buf), time.Now())
-		putBuf(buf)
-	case s.recv.dropped:
-		putBuf(buf)
-	default:
-		s.taken = n
-		s.in.put(frame{buf})
-	}
-	if s.in.count > 0 || s.over {
+	s.tookLocked(n)
+	if s.in.count > 0 || s.gotEOF || s.over {
+		s.offer = nil
 		s.canRead.Signal()
+	}
+}
+
+// tookLocked takes in that n bytes of what was offered are consumed. The rest goes back to the front.
+func (s *Stream) tookLocked(n int) {
+	now, behind := time.Now(), s.in.count
+	for _, f := range s.offered {
+		size := len(f.buf) - frameSpace
+		switch {
+		case s.recv.dropped:
+			putBuf(f.buf)
+		case n >= size:
+			n -= size
+			s.recv.consume(size, cap(f.buf), now)
+			putBuf(f.buf)
+		default:
+			s.taken, n = max(s.taken, n), 0
+			s.in.put(f)
+		}
+	}
+	clear(s.offered)
+	clear(s.pieces)
+	s.offered, s.pieces = s.offered[:0], s.pieces[:0]
+	for ; behind > 0 && s.in.count > behind; behind-- {
+		s.in.put(s.in.take()) // of the other class, which came after
 	}
 }
 

@@ -11,6 +11,7 @@ const (
 	flowLimit = 128 << 10 // bytes a stream keeps waiting for its link; what more there is waits where it comes from
 	firstRead = 4 << 10   // the size of the first read of a source, and of each after a small one: idle sources hold little memory
 	zeroReads = 100       // reads without a byte or an error
+	maxBatch  = 4         // frames read and sent at once; less than flowLimit in all
 )
 
 // Write sends Main data. It blocks for credit. It copies p once, into frames.
@@ -43,7 +44,7 @@ func (s *Stream) sendSome(buf []byte) (int, error) {
 		putBuf(buf)
 		return 0, err
 	}
-	if err := s.sendLocked(buf[:frameSpace+n]); err != nil {
+	if err := s.sendLocked(frame{buf[:frameSpace+n]}); err != nil {
 		return 0, err
 	}
 	return n, nil
@@ -89,14 +90,18 @@ func (s *Stream) sendErrLocked() error {
 	return s.cutOff
 }
 
-func (s *Stream) sendLocked(buf []byte) error {
-	before := s.send.flight()
-	s.send.send(len(buf) - frameSpace)
+// sendLocked sends data that may go. It owns the buffers.
+func (s *Stream) sendLocked(frames ...frame) error {
+	before, now := s.send.flight(), time.Now()
+	for _, f := range frames {
+		s.send.send(len(f.buf) - frameSpace)
+		s.marks.sent(s.send.sent, now)
+		s.address(f.buf)
+	}
 	if s.pace != nil {
 		s.pace.moved(before, s.send.flight())
 	}
-	s.marks.sent(s.send.sent, time.Now())
-	if err := s.pushLocked(buf); err != nil {
+	if err := s.link.q.pushAll(s.flow(), frames); err != nil {
 		return s.linkErr(err)
 	}
 	return nil
@@ -113,71 +118,156 @@ func (s *Stream) linkErr(err error) error {
 // ReadFrom reads from r straight into frames until EOF. It does not CloseWrite. (io.ReaderFrom)
 func (s *Stream) ReadFrom(r io.Reader) (int64, error) { return s.CopyFrom(Main, r) }
 
+// VectorReader is a reader that can fill several buffers with one system call.
+type VectorReader interface {
+	io.Reader
+	ReadVector(bufs [][]byte) (int, error)
+}
+
 // CopyFrom is ReadFrom for either class; two copies, one per class, may run at once. What one read of r gives is sent
 // at once. A stream that ends does not end a read of r that waits: close r when Done is.
 func (s *Stream) CopyFrom(c Class, r io.Reader) (total int64, err error) {
-	size, in := firstRead, BusyReader(r)
+	in := newBatchReader(c, r)
+	defer in.release()
 	for idle := 0; ; {
-		buf := newDataFrame(c, size)
-		n, err := in.Read(buf[frameSpace:])
-		if n < 0 || n > size {
-			return total, errors.New("read gave " + strconv.Itoa(n) + " of " + strconv.Itoa(size) + " bytes")
+		frames, err := in.read()
+		if len(frames) > 0 {
+			idle = 0
+			sent, sendErr := s.sendAll(frames)
+			if total += int64(sent); sendErr != nil {
+				return total, sendErr
+			}
+		} else if idle++; idle == zeroReads && err == nil {
+			err = io.ErrNoProgress
 		}
-		sent, sendErr := s.sendAll(buf[:frameSpace+n])
-		total += int64(sent)
 		switch {
-		case sendErr != nil:
-			return total, sendErr
 		case err == io.EOF:
 			return total, nil
 		case err != nil:
 			return total, err
-		case n == 0:
-			if idle++; idle == zeroReads {
-				return total, io.ErrNoProgress
-			}
-			continue
-		}
-		idle = 0
-		switch {
-		case n == size:
-			size = maxData
-		case n < firstRead/2:
-			size = firstRead
 		}
 	}
 }
 
-// sendAll sends the data in buf. It owns buf.
-func (s *Stream) sendAll(buf []byte) (int, error) {
-	data := len(buf) - frameSpace
-	if data == 0 {
-		putBuf(buf)
-		return 0, nil
+// batchReader reads a source into frames: one at a time, of a size that follows it, and several while it fills them all.
+type batchReader struct {
+	class  Class
+	r      io.Reader
+	vector VectorReader // r, if it is one
+	size   int          // of the first frame's data
+	count  int          // of frames
+	frames []frame      // those of the last read that are not handed on
+	bufs   [][]byte     // their data
+}
+
+func newBatchReader(c Class, r io.Reader) *batchReader {
+	b := &batchReader{class: c, r: r, size: firstRead, count: 1}
+	b.vector, _ = r.(VectorReader)
+	return b
+}
+
+// read makes one read. The frames are the caller's, with an error or without; the slice is good until the next read.
+func (b *batchReader) read() ([]frame, error) {
+	b.release()
+	for range b.count {
+		f := frame{newDataFrame(b.class, b.size)}
+		b.frames, b.bufs = append(b.frames, f), append(b.bufs, f.buf[frameSpace:])
 	}
+	n, err := 0, error(nil)
+	if b.count > 1 {
+		n, err = b.vector.ReadVector(b.bufs)
+	} else {
+		n, err = b.r.Read(b.bufs[0])
+	}
+	if n < 0 || n > b.count*b.size {
+		return nil, errors.New("read gave " + strconv.Itoa(n) + " of " + strconv.Itoa(b.count*b.size) + " bytes")
+	}
+	full := n == b.count*b.size
+	got := b.cut(n)
+	switch {
+	case full && b.size == maxData && b.vector != nil:
+		b.count = min(2*b.count, maxBatch)
+	case full:
+		b.size = maxData
+	case n <= maxData:
+		b.count = 1
+		if n < firstRead/2 {
+			b.size = firstRead
+		}
+	}
+	return got, err
+}
+
+// cut takes the frames that n bytes are in.
+func (b *batchReader) cut(n int) []frame {
+	i := 0
+	for ; n > 0; i++ {
+		c := min(n, b.size)
+		b.frames[i].buf = b.frames[i].buf[:frameSpace+c]
+		n -= c
+	}
+	got := b.frames[:i:i]
+	b.frames = b.frames[i:]
+	return got
+}
+
+// release puts back what was not filled.
+func (b *batchReader) release() {
+	for _, f := range b.frames {
+		putBuf(f.buf)
+	}
+	b.frames, b.bufs = b.frames[:0], b.bufs[:0]
+}
+
+// sendAll sends the data in frames, as many of them at once as may go. It owns their buffers.
+func (s *Stream) sendAll(frames []frame) (sent int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for sent := 0; ; {
-		left := len(buf) - frameSpace
+	for len(frames) > 0 {
+		left := len(frames[0].buf) - frameSpace
 		n, err := s.awaitRoomLocked(left)
 		if err != nil {
-			putBuf(buf)
+			putFrames(frames)
 			return sent, err
 		}
-		if n == left {
-			if err := s.sendLocked(buf); err != nil {
-				return sent, err
+		if n < left {
+			part := newDataFrame(Class(frames[0].buf[headerLen]), n)
+			copy(part[frameSpace:], frames[0].buf[frameSpace:])
+			frames[0].buf = frames[0].buf[:frameSpace+copy(frames[0].buf[frameSpace:], frames[0].buf[frameSpace+n:])]
+			err = s.sendLocked(frame{part})
+		} else {
+			k := s.readyLocked(frames)
+			for _, f := range frames[1:k] {
+				n += len(f.buf) - frameSpace
 			}
-			return data, nil
+			err = s.sendLocked(frames[:k]...)
+			frames = frames[k:]
 		}
-		part := newDataFrame(Class(buf[headerLen]), n)
-		copy(part[frameSpace:], buf[frameSpace:])
-		if err := s.sendLocked(part); err != nil {
-			putBuf(buf)
+		if err != nil {
+			putFrames(frames)
 			return sent, err
 		}
 		sent += n
-		buf = buf[:frameSpace+copy(buf[frameSpace:], buf[frameSpace+n:])]
+	}
+	return sent, nil
+}
+
+// readyLocked is how many of frames may go, given that the first may.
+func (s *Stream) readyLocked(frames []frame) int {
+	next := s.send
+	for i, f := range frames {
+		n := len(f.buf) - frameSpace
+		if i > 0 && (next.room(n) < n || s.pace != nil && !s.pace.admit(s.handle, next.flight(), n, s.wakeFn)) {
+			return i
+		}
+		next.send(n)
+	}
+	return len(frames)
+}
+
+func putFrames(frames []frame) {
+	for _, f := range frames {
+		putBuf(f.buf)
 	}
 }
 

@@ -43,7 +43,7 @@ type halfConn interface {
 // eagerConn can be written to without waiting. (router.TryWriter)
 type eagerConn struct{ halfConn }
 
-func (c *eagerConn) TryWrite(p []byte) int {
+func (c *eagerConn) TryWrite(pieces [][]byte) int {
 	conn, ok := c.halfConn.(syscall.Conn)
 	if !ok {
 		return 0
@@ -52,7 +52,7 @@ func (c *eagerConn) TryWrite(p []byte) int {
 	if err != nil {
 		return 0
 	}
-	return router.TryWrite(raw, p)
+	return router.TryWrite(raw, pieces)
 }
 
 // connectTo dials from here. Its errors read like OpenSSH's: "connect failed: Connection refused".

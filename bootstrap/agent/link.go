@@ -6,9 +6,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
-
-	"fakessh/router"
 )
 
 // link is the byte stream to the parent: private duplicates of what were stdin and stdout.
@@ -25,12 +22,6 @@ func (l *link) Write(p []byte) (int, error) { return l.out.Write(p) }
 
 // SyscallConn is for writing: what is read comes by another descriptor. (syscall.Conn)
 func (l *link) SyscallConn() (syscall.RawConn, error) { return l.out.SyscallConn() }
-
-// WaitReadable waits for what the parent sends. (router.ReadWaiter)
-func (l *link) WaitReadable(d time.Duration) bool {
-	c, err := l.in.SyscallConn()
-	return err == nil && router.WaitReadable(c, d)
-}
 
 func (l *link) Close() error { return errors.Join(l.in.Close(), l.out.Close()) }
 

@@ -268,12 +268,6 @@ func (g *growing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WaitReadable waits for what the program writes. (router.ReadWaiter)
-func (g *growing) WaitReadable(d time.Duration) bool {
-	c, err := g.file.SyscallConn()
-	return err == nil && router.WaitReadable(c, d)
-}
-
 func (g *growing) Write(p []byte) (int, error) {
 	n, err := g.file.Write(p)
 	g.count(n)
@@ -281,14 +275,28 @@ func (g *growing) Write(p []byte) (int, error) {
 }
 
 // TryWrite writes what the pipe takes now. (router.TryWriter)
-func (g *growing) TryWrite(p []byte) int {
+func (g *growing) TryWrite(pieces [][]byte) int {
 	c, err := g.file.SyscallConn()
 	if err != nil {
 		return 0
 	}
-	n := router.TryWrite(c, p)
+	n := router.TryWrite(c, pieces)
 	g.count(n)
 	return n
+}
+
+// ReadVector is Read into several buffers. (router.VectorReader)
+func (g *growing) ReadVector(bufs [][]byte) (int, error) {
+	c, err := g.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	n, err := router.ReadVector(c, bufs)
+	g.count(n)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
 }
 
 func (g *growing) count(n int) {

@@ -68,7 +68,7 @@ func (c *Client) carryOutput(std Stdio) error {
 			o.finish()
 		}
 	}()
-	offer := func(class router.Class, data []byte) int { return outs[class&1].offer(data) }
+	offer := func(class router.Class, pieces [][]byte) int { return outs[class&1].offer(pieces) }
 	for {
 		chunk, err := c.NextOr(offer)
 		if errors.Is(err, io.EOF) {
@@ -103,13 +103,13 @@ func newOutlet(c *Client, class router.Class, to io.Writer) *outlet {
 }
 
 // offer writes what can be written at once, if nothing is in front of it.
-func (o *outlet) offer(data []byte) int {
+func (o *outlet) offer(pieces [][]byte) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.try == nil || o.writing || len(o.queue) > 0 {
 		return 0
 	}
-	return o.try.TryWrite(data)
+	return o.try.TryWrite(pieces)
 }
 
 func (o *outlet) add(chunk router.Chunk) {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -150,26 +149,6 @@ func (d *Descriptor) read(p []byte) (int, error) {
 	return d.try(0, func() (int, error) { return d.readNow(p) })
 }
 
-// WaitReadable waits until there is something to read, for t at most. (router.ReadWaiter)
-func (d *Descriptor) WaitReadable(t time.Duration) bool {
-	if d.begin() != nil {
-		return true // Read will say so
-	}
-	defer d.end()
-	if d.own == nil {
-		return pollFor(d.fd, unix.POLLIN, t)
-	}
-	c, err := d.own.SyscallConn()
-	return err == nil && router.WaitReadable(c, t)
-}
-
-// pollFor waits for events, for t at most. Hangups and errors count: the system call tells them.
-func pollFor(fd int, events int16, t time.Duration) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
-	n, err := unix.Poll(fds, int(t/time.Millisecond))
-	return err == nil && n > 0
-}
-
 // Write writes all of p. (io.Writer) When nobody can read it any more the error matches syscall.EPIPE.
 func (d *Descriptor) Write(p []byte) (total int, err error) {
 	defer func() { d.count(total) }()
@@ -187,20 +166,36 @@ func (d *Descriptor) Write(p []byte) (total int, err error) {
 }
 
 // TryWrite writes what can be written without waiting; of a file or a device nobody can say. (router.TryWriter)
-func (d *Descriptor) TryWrite(p []byte) (n int) {
+func (d *Descriptor) TryWrite(pieces [][]byte) (n int) {
 	if d.kind != kindPipe && d.kind != kindSocket || d.begin() != nil {
 		return 0
 	}
 	defer d.end()
 	if d.own != nil {
 		if c, err := d.own.SyscallConn(); err == nil {
-			n = router.TryWrite(c, p)
+			n = router.TryWrite(c, pieces)
 		}
 	} else {
-		n, _ = restart(func() (int, error) { return d.writeNow(p) })
+		n, _ = restart(func() (int, error) { return d.writeVectorNow(pieces) })
 	}
 	d.count(n)
 	return n
+}
+
+// ReadVector is Read into several buffers. (router.VectorReader)
+func (d *Descriptor) ReadVector(bufs [][]byte) (n int, err error) {
+	if d.own == nil {
+		n, err = d.try(0, func() (int, error) { return d.readVectorNow(bufs) })
+	} else if c, connErr := d.own.SyscallConn(); connErr == nil {
+		n, err = router.ReadVector(c, bufs)
+	} else {
+		return 0, connErr
+	}
+	d.count(n)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // CloseWrite lets the other end of a socket see EOF, also while other programs have it open.

@@ -58,11 +58,11 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 		if err != unix.EOPNOTSUPP {
 			return n, err
 		}
-		if !pollFor(d.fd, unix.POLLIN, 0) {
+		if !pollNow(d.fd, unix.POLLIN) {
 			return 0, unix.EAGAIN
 		}
 	case kindDevice:
-		if !pollFor(d.fd, unix.POLLIN, 0) {
+		if !pollNow(d.fd, unix.POLLIN) {
 			return 0, unix.EAGAIN
 		}
 	}
@@ -79,7 +79,7 @@ func (d *Descriptor) writeNow(p []byte) (int, error) {
 		if err != unix.EOPNOTSUPP {
 			return n, err
 		}
-		if !pollFor(d.fd, unix.POLLOUT, 0) {
+		if !pollNow(d.fd, unix.POLLOUT) {
 			return 0, unix.EAGAIN
 		}
 		p = p[:min(len(p), atomicWrite)]
@@ -107,4 +107,28 @@ func watchReadiness(fd, direction int) (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(ep), "epoll"), nil
+}
+
+// pollNow asks for events, without waiting. Hangups and errors count: the system call tells them.
+func pollNow(fd int, events int16) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
+// writeVectorNow is writeNow for several pieces, of which it may take the first alone.
+func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
+	if d.kind == kindSocket {
+		return unix.SendmsgBuffers(d.fd, pieces, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	}
+	return d.writeNow(pieces[0])
+}
+
+// readVectorNow is readNow for several buffers, of which it may fill the first alone.
+func (d *Descriptor) readVectorNow(bufs [][]byte) (int, error) {
+	if d.kind == kindSocket {
+		n, _, _, _, err := unix.RecvmsgBuffers(d.fd, bufs, nil, unix.MSG_DONTWAIT)
+		return n, err
+	}
+	return d.readNow(bufs[0])
 }

@@ -53,3 +53,7 @@ func watchReadiness(fd, direction int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(kq), "kqueue"), nil
 }
+
+// writeVectorNow and readVectorNow take the first piece alone.
+func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) { return d.writeNow(pieces[0]) }
+func (d *Descriptor) readVectorNow(bufs [][]byte) (int, error)    { return d.readNow(bufs[0]) }
