@@ -33,7 +33,7 @@ func (f *fickle) TryWrite(pieces [][]byte) int {
 	default:
 		f.all++
 	}
-	f.Buffer.Write(p[:n])
+	f.Write(p[:n])
 	return n
 }
 

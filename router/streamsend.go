@@ -141,7 +141,7 @@ func (s *Stream) CopyFrom(c Class, r io.Reader) (total int64, err error) {
 			err = io.ErrNoProgress
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return total, nil
 		case err != nil:
 			return total, err

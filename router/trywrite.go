@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"io"
 	"syscall"
 )
@@ -25,7 +26,7 @@ func TryWrite(c syscall.RawConn, pieces [][]byte) (n int) {
 func ReadVector(c syscall.RawConn, bufs [][]byte) (n int, err error) {
 	waitErr := c.Read(func(fd uintptr) bool {
 		n, err = readv(int(fd), bufs)
-		return err != syscall.EAGAIN
+		return !errors.Is(err, syscall.EAGAIN)
 	})
 	if waitErr != nil {
 		return 0, waitErr
