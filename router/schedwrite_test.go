@@ -55,13 +55,13 @@ func TestPushWritesWhileNothingIsQueued(t *testing.T) {
 			t.Error("written only by pop")
 		}
 		synctest.Wait()
-		if got := w.got.String(); got != "-abcdefghijkl" || pops != 2 {
-			t.Errorf("%q in %d pops", got, pops)
+		if got := w.got.String(); got != "-abcdefghijkl" {
+			t.Errorf("%q", got)
 		}
-		w.room = 100
+		w.room, pops = 100, 0
 		q.push(flowKey{}, textFrame("mno"), false)
 		synctest.Wait()
-		if got := w.got.String(); got != "-abcdefghijklmno" || pops != 2 {
+		if got := w.got.String(); got != "-abcdefghijklmno" || pops != 0 {
 			t.Errorf("%q in %d pops", got, pops)
 		}
 		q.close()
