@@ -111,7 +111,7 @@ func startMitogen(t *testing.T, script string) (link io.ReadWriteCloser, said *b
 		t.Fatal(err)
 	}
 	cmd.Stdout, said = w, &bytes.Buffer{}
-	cmd.Stderr = said
+	cmd.Stderr, cmd.WaitDelay = said, 10*time.Second // of what it has started nobody waits for
 	err = cmd.Start()
 	w.Close()
 	if err != nil {
@@ -134,7 +134,10 @@ func TestMitogenAsChild(t *testing.T) {
 	link, _, ended, pid := startMitogen(t, mitogenChild)
 	logged := make(chan string, 1)
 	gateway := router.New(router.Config{Unidirectional: true, ForwardedLog: func(from router.ContextID, logger string, _ router.Level, text string) {
-		logged <- fmt.Sprint(from, " ", logger, " ", text)
+		select {
+		case logged <- fmt.Sprint(from, " ", logger, " ", text):
+		default: // only the first is looked at
+		}
 	}})
 	t.Cleanup(func() { gateway.Close() })
 	python, err := gateway.AddLink(link, router.LinkConfig{Remote: 1, Name: "python", MaxMessage: 128 << 20})
@@ -221,5 +224,9 @@ func TestMitogenAsMaster(t *testing.T) {
 	if said.String() != want || err != nil {
 		t.Errorf("%v, it says\n%s\nwant\n%s", err, said, want)
 	}
-	<-master.Done()
+	select {
+	case <-master.Done():
+	case <-time.After(10 * time.Second):
+		t.Error("the link outlives its master")
+	}
 }
