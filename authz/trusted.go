@@ -14,8 +14,8 @@ import (
 
 // OpenTrusted opens a file that grants access: keys, policy, configuration. As sshd's StrictModes has it, nobody may be able to change what is
 // read but root, the running user and owners (uids): it is a regular file that one of them owns and nobody else may write, and so is every
-// directory on the way to it, and every link. A sticky directory, such as /tmp, will do: what others have there is refused by itself. The
-// error names what is wrong and its mode; a file that is not there matches fs.ErrNotExist. There is no way round it.
+// directory on the way to it, and every link. A sticky directory, such as /tmp, will do: what others have there is refused by itself. So will
+// what the group may write that has its owner's number. The error names what is wrong and its mode; a file that is not there matches fs.ErrNotExist. There is no way round it.
 func OpenTrusted(path string, owners ...int) (*os.File, error) {
 	f, err := openTrusted(path, owners)
 	if err != nil {
@@ -127,7 +127,11 @@ func ownersOnly(st fs.FileInfo, owners []int) error {
 		return fmt.Errorf("belongs to another user (uid %d, mode %04o)", uid, st.Mode().Perm())
 	}
 	link, sticky := st.Mode().Type() == fs.ModeSymlink, st.IsDir() && st.Mode()&fs.ModeSticky != 0
-	if st.Mode().Perm()&0o022 != 0 && !link && !sticky {
+	others := fs.FileMode(0o022)
+	if sys.Gid == sys.Uid { // a user's private group is the user, as for Debian's sshd: umask 002 is usual there
+		others = 0o002
+	}
+	if st.Mode().Perm()&others != 0 && !link && !sticky {
 		return fmt.Errorf("writable by others (mode %04o)", st.Mode().Perm())
 	}
 	return nil

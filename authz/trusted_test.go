@@ -38,6 +38,11 @@ func place(t *testing.T) (dir, file string) {
 	return dir, file
 }
 
+// groupWrites gives path to a group that is not its owner's own.
+func groupWrites(path string, mode fs.FileMode) error {
+	return errors.Join(os.Chown(path, -1, 54321), os.Chmod(path, mode))
+}
+
 func TestOnlyWhatOwnersCanChangeIsTrusted(t *testing.T) {
 	const stranger = 54321
 	tests := []struct {
@@ -47,9 +52,10 @@ func TestOnlyWhatOwnersCanChangeIsTrusted(t *testing.T) {
 	}{
 		{"a private file", func(_, _, keys string) error { return os.Chmod(keys, 0o600) }, ""},
 		{"one that others read", func(_, _, keys string) error { return os.Chmod(keys, 0o644) }, ""},
-		{"one that the group writes", func(_, _, keys string) error { return os.Chmod(keys, 0o664) }, "read DIR/out/in/keys: writable by others (mode 0664)"},
+		{"one that the owner's own group writes", func(_, _, keys string) error { return os.Chmod(keys, 0o664) }, ""},
+		{"one that the group writes", func(_, _, keys string) error { return groupWrites(keys, 0o664) }, "read DIR/out/in/keys: writable by others (mode 0664)"},
 		{"one that all write", func(_, _, keys string) error { return os.Chmod(keys, 0o606) }, "read DIR/out/in/keys: writable by others (mode 0606)"},
-		{"in a directory that the group writes", func(_, in, _ string) error { return os.Chmod(in, 0o770) }, "read DIR/out/in/keys: DIR/out/in: writable by others (mode 0770)"},
+		{"in a directory that the group writes", func(_, in, _ string) error { return groupWrites(in, 0o770) }, "read DIR/out/in/keys: DIR/out/in: writable by others (mode 0770)"},
 		{"below one that all write", func(out, _, _ string) error { return os.Chmod(out, 0o777) }, "read DIR/out/in/keys: DIR/out: writable by others (mode 0777)"},
 		{"below one like /tmp", func(out, _, _ string) error { return os.Chmod(out, 0o777|fs.ModeSticky) }, ""},
 		{"a stranger's", func(_, _, keys string) error { return os.Chown(keys, stranger, 0) }, "read DIR/out/in/keys: belongs to another user (uid 54321, mode 0600)"},
@@ -68,7 +74,7 @@ func TestOnlyWhatOwnersCanChangeIsTrusted(t *testing.T) {
 		}, "belongs to another user"},
 		{"a link into a loose directory", func(out, _, keys string) error {
 			loose := filepath.Join(filepath.Dir(out), "loose")
-			return errors.Join(os.Mkdir(loose, 0o700), os.Rename(keys, loose+"/keys"), os.Symlink(loose+"/keys", keys), os.Chmod(loose, 0o770))
+			return errors.Join(os.Mkdir(loose, 0o700), os.Rename(keys, loose+"/keys"), os.Symlink(loose+"/keys", keys), groupWrites(loose, 0o770))
 		}, "DIR/loose: writable by others (mode 0770)"},
 		{"a link that goes in circles", func(_, _, keys string) error {
 			return errors.Join(os.Remove(keys), os.Symlink("keys", keys))
@@ -117,7 +123,7 @@ func TestTrustedErrors(t *testing.T) {
 	if err := CheckTrustedDir(file); err == nil || !strings.Contains(err.Error(), "not a directory") {
 		t.Errorf("got %v", err)
 	}
-	if err := os.Chmod("out", 0o775); err != nil {
+	if err := groupWrites("out", 0o775); err != nil {
 		t.Fatal(err)
 	}
 	if err := CheckTrustedDir("out/in"); err == nil || !strings.HasSuffix(err.Error(), "out: writable by others (mode 0775)") {

@@ -151,7 +151,7 @@ func TestUsersAreChecked(t *testing.T) {
 	if err := os.WriteFile(loose, []byte(a), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(loose, 0o664); err != nil {
+	if err := groupWrites(loose, 0o664); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
