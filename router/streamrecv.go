@@ -213,6 +213,11 @@ func (s *Stream) takeItemLocked() Control {
 // frame takes a frame for this stream's handle.
 func (s *Stream) frame(l *Link, h *header, buf []byte) {
 	s.mu.Lock()
+	if s.over && s.peerHandle == 0 { // given up just now, before the peer was known: it has to hear that
+		s.mu.Unlock()
+		s.r.refuseFrame(l, h, buf, reasonInvalidHandle)
+		return
+	}
 	if why := s.strangerLocked(h); why != "" {
 		s.mu.Unlock()
 		s.r.refuseFrame(l, h, buf, why)
