@@ -52,7 +52,7 @@ func (c *Conn) NetConn() net.Conn {
 	return conn
 }
 
-// SyscallConn is the descriptor below, to wait for what it brings. (syscall.Conn)
+// SyscallConn is the descriptor below, to write without waiting; reading is done by the Conn alone. (syscall.Conn)
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if below, ok := c.link.stream.(syscall.Conn); ok {
 		return below.SyscallConn()
