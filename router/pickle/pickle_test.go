@@ -356,7 +356,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 
 func TestCallTakesFewAllocations(t *testing.T) {
 	data := vector(t, "pickle_call_tuple")
-	n := testing.AllocsPerRun(100, func() {
+	n := leastAllocs(func() {
 		if _, _, err := Decode(data); err != nil {
 			t.Fatal(err)
 		}
@@ -366,10 +366,19 @@ func TestCallTakesFewAllocations(t *testing.T) {
 	}
 	buf := make([]byte, 0, 512)
 	call := Tuple{nil, "posix", nil, "getpid", Tuple{}, Kwargs{}}
-	n = testing.AllocsPerRun(100, func() { _, _ = Append(buf, call) })
+	n = leastAllocs(func() { _, _ = Append(buf, call) })
 	if n > 1 {
 		t.Errorf("encoding a call takes %v allocations", n)
 	}
+}
+
+// leastAllocs is what f allocates. testing counts the whole process, in which a collection may allocate as well.
+func leastAllocs(f func()) float64 {
+	least := testing.AllocsPerRun(20, f)
+	for range 9 {
+		least = min(least, testing.AllocsPerRun(20, f))
+	}
+	return least
 }
 
 func BenchmarkDecodeCall(b *testing.B) {
