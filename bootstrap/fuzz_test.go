@@ -101,9 +101,10 @@ func FuzzStart(f *testing.F) {
 		defer cancel()
 		passed := 0
 		opt := Options{PTY: pty, Noise: func(line string) { passed++ }}
-		r, err := Start(ctx, readWriter{bytes.NewReader(printed), io.Discard}, tiny, Config{}, opt)
+		rw := readWriter{bytes.NewReader(printed), io.Discard}
+		r, err := Start(ctx, rw, tiny, Config{}, opt)
 		if err == nil {
-			rest, err := io.ReadAll(r.Stream)
+			rest, err := io.ReadAll(afterReady(r, rw))
 			if err != nil || !bytes.HasSuffix(printed, rest) {
 				t.Errorf("rest %q, %v", rest, err)
 			}

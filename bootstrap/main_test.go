@@ -136,7 +136,8 @@ type far struct {
 	errs  *os.File // standard error
 
 	pid   int
-	close func() // ends what boot has started; also the end of the test does
+	rw    io.ReadWriter // what Start has got
+	close func()        // ends what boot has started; also the end of the test does
 }
 
 func newFar(t testing.TB) *far {
@@ -188,6 +189,12 @@ func (f *far) boot() (*Ready, error) {
 	if f.wrap != nil {
 		rw = f.wrap(near)
 	}
+	return f.begin(ctx, rw)
+}
+
+// begin is Start, which remembers the stream for echo.
+func (f *far) begin(ctx context.Context, rw io.ReadWriter) (*Ready, error) {
+	f.rw = rw
 	return Start(ctx, rw, f.im, f.cfg, f.opt)
 }
 
@@ -198,27 +205,32 @@ func (f *far) up() *Ready {
 	if err != nil {
 		f.t.Fatalf("%v\nstandard error: %s", err, f.stderr())
 	}
-	echo(f.t, r)
+	f.echo(r)
 	return r
 }
 
 // echo sends all byte values and wants them back.
-func echo(t testing.TB, r *Ready) {
-	t.Helper()
+func (f *far) echo(r *Ready) {
+	f.t.Helper()
 	out := make([]byte, 1024)
 	for i := range out {
 		out[i] = byte(i)
 	}
-	if _, err := r.Stream.Write(out); err != nil {
-		t.Fatal(err)
+	if _, err := f.rw.Write(out); err != nil {
+		f.t.Fatal(err)
 	}
 	in := make([]byte, len(out))
-	if _, err := io.ReadFull(r.Stream, in); err != nil {
-		t.Fatal(err)
+	if _, err := io.ReadFull(afterReady(r, f.rw), in); err != nil {
+		f.t.Fatal(err)
 	}
 	if !bytes.Equal(in, out) {
-		t.Fatalf("echo differs: %q", in)
+		f.t.Fatalf("echo differs: %q", in)
 	}
+}
+
+// afterReady is what the link reads.
+func afterReady(r *Ready, rest io.Reader) io.Reader {
+	return io.MultiReader(bytes.NewReader(r.Early), rest)
 }
 
 // pair returns a connected pair of stream sockets.

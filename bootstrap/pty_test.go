@@ -31,7 +31,7 @@ func (f *far) bootPTY(before string, shell ...string) (*Ready, error) {
 		c.Wait()
 	}
 	f.t.Cleanup(f.close)
-	return Start(f.t.Context(), struct{ io.ReadWriter }{master}, f.im, f.cfg, f.opt)
+	return f.begin(f.t.Context(), struct{ io.ReadWriter }{master})
 }
 
 func TestThroughATerminal(t *testing.T) {
@@ -51,7 +51,7 @@ func TestThroughATerminal(t *testing.T) {
 				if r.Cached != cached {
 					t.Errorf("%+v", r)
 				}
-				echo(t, r)
+				f.echo(r)
 				if !slices.Equal(noise, []string{"Welcome", "Password: "}) {
 					t.Errorf("noise %q", noise)
 				}

@@ -29,11 +29,11 @@ type Ready struct {
 	Platform Platform
 	Version  string
 	Caps     []string
-	Offer    *Offer // what cfg.Offer asked for and the agent could make; it waits for the choice. nil: the link is Stream
+	Offer    *Offer // what cfg.Offer asked for and the agent could make; it waits for the choice. nil: the link is rw
 	Cached   bool
 	Uploaded time.Duration // from the request for the image to ready; 0 when it was cached
-	// Stream is rw less what the handshake has read.
-	Stream io.ReadWriter
+	// Early is what has been read behind the ready line: the link's first bytes.
+	Early []byte
 }
 
 // Stages, as StageError names them.
@@ -184,7 +184,7 @@ func (h *handshake) finish(m message, at progress) (*Ready, error) {
 
 // ready is what Start returns once the agent has announced itself.
 func (h *handshake) ready(m message, at progress) *Ready {
-	r := &Ready{Platform: at.platform, Version: m.text, Cached: at.cached, Stream: h.rest()}
+	r := &Ready{Platform: at.platform, Version: m.text, Cached: at.cached, Early: h.early()}
 	r.Caps, r.Offer = cutOffer(m.caps)
 	if !h.offer {
 		r.Offer = nil // nobody waits for a choice
@@ -290,27 +290,12 @@ func (h *handshake) lastWords(err error) error {
 	}
 }
 
-// rest is rw with what has been read too far put back in front.
-func (h *handshake) rest() io.ReadWriter {
+// early is what has been read and belongs to nobody yet; nil for nothing.
+func (h *handshake) early() []byte {
 	n := h.r.Buffered()
 	if n == 0 {
-		return h.rw
+		return nil
 	}
 	early, _ := h.r.Peek(n)
-	return &stream{early: append([]byte(nil), early...), ReadWriter: h.rw}
-}
-
-// stream returns early before the bytes of ReadWriter.
-type stream struct {
-	early []byte
-	io.ReadWriter
-}
-
-func (s *stream) Read(p []byte) (int, error) {
-	if len(s.early) == 0 {
-		return s.ReadWriter.Read(p)
-	}
-	n := copy(p, s.early)
-	s.early = s.early[n:]
-	return n, nil
+	return append([]byte(nil), early...)
 }

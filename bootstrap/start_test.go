@@ -20,6 +20,12 @@ var tiny = must(NewImages(imageFS(map[Platform][]byte{"linux/amd64": []byte("not
 
 // against runs Start against a far side made of Go.
 func against(ctx context.Context, im *Images, opt Options, far func(c net.Conn)) (*Ready, error) {
+	r, _, err := againstPipe(ctx, im, opt, far)
+	return r, err
+}
+
+// againstPipe returns the near end as well.
+func againstPipe(ctx context.Context, im *Images, opt Options, far func(c net.Conn)) (*Ready, net.Conn, error) {
 	near, c := net.Pipe()
 	done := make(chan bool)
 	go func() {
@@ -32,7 +38,7 @@ func against(ctx context.Context, im *Images, opt Options, far func(c net.Conn))
 		near.Close()
 		<-done
 	}
-	return r, err
+	return r, near, err
 }
 
 // says is a far side that prints text, takes nothing and leaves.
@@ -148,7 +154,7 @@ func TestNoiseIsPassedOnAndItsEndKept(t *testing.T) {
 // What the agent sends with its ready line, or soon after, is the link's.
 func TestEarlyFramesAreNotLost(t *testing.T) {
 	for _, early := range []string{"", "frames\n" + marker + "fail\n"} {
-		r, err := against(t.Context(), tiny, Options{}, func(c net.Conn) {
+		r, near, err := againstPipe(t.Context(), tiny, Options{}, func(c net.Conn) {
 			says("motd\n" + marker + "hello Linux x86_64 cached\n\nnoise\n")(c)
 			Announce(struct{ io.Writer }{prefixed{c, early}}, "7", []string{"a", "b"})
 			says("more")(c)
@@ -159,7 +165,7 @@ func TestEarlyFramesAreNotLost(t *testing.T) {
 		if r.Version != "7" || !slices.Equal(r.Caps, []string{"a", "b"}) || !r.Cached {
 			t.Errorf("%+v", r)
 		}
-		if got, err := io.ReadAll(r.Stream); string(got) != early+"more" || err != nil {
+		if got, err := io.ReadAll(afterReady(r, near)); string(got) != early+"more" || err != nil {
 			t.Errorf("read %q, %v", got, err)
 		}
 	}
@@ -176,14 +182,14 @@ func (p prefixed) Write(b []byte) (int, error) {
 	return len(b), err
 }
 
-func TestStreamIsTheCallersWhereNothingCameEarly(t *testing.T) {
+func TestNothingIsEarlyWhereNothingFollowsReady(t *testing.T) {
 	near, far := net.Pipe()
 	go io.WriteString(far, marker+"hello Linux x86_64 cached\n"+marker+"ready 1 -\n")
 	r, err := Start(t.Context(), near, tiny, Config{}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Stream != io.ReadWriter(near) || r.Caps != nil {
+	if r.Early != nil || r.Caps != nil {
 		t.Errorf("%+v", r)
 	}
 }

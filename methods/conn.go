@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -12,8 +11,8 @@ import (
 	"fakessh/bootstrap"
 )
 
-// Conn is the link to a started agent: the bytes, and the tool behind them. Read and Write are as safe for concurrent use
-// as those of a net.Conn; Close may be called at any time and more than once.
+// Conn is the link to a started agent: the bytes, and the tool behind them. One goroutine may read and one write at a time;
+// Close may be called at any time and more than once.
 //
 // When the tool ends by itself, Read gives io.EOF only if it ended well, else an *EOFError with its last words.
 type Conn struct {
@@ -45,14 +44,7 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// NetConn is the socket below, for writers that batch with net.Buffers; nil if there is none. Reading, and
-// closing, is done by the Conn alone.
-func (c *Conn) NetConn() net.Conn {
-	conn, _ := c.link.stream.(net.Conn)
-	return conn
-}
-
-// SyscallConn is the descriptor below, to write without waiting; reading is done by the Conn alone. (syscall.Conn)
+// SyscallConn is the descriptor below, to write to; who reads there loses what the handshake has left over, see ReadConn. (syscall.Conn)
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if below, ok := c.link.stream.(syscall.Conn); ok {
 		return below.SyscallConn()
@@ -60,12 +52,25 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// ReadConn is the descriptor below for reading, as soon as Read would use nothing else; nil until then, or if there is none. Its end is as
+// good as an error: Read says what it means. (router.Direct)
+func (c *Conn) ReadConn() syscall.RawConn {
+	if len(c.link.early) > 0 {
+		return nil
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
 // lastWordsWait is how long Read waits for the reason of an end, and how far back words count as one.
 const lastWordsWait = 300 * time.Millisecond
 
-// link is a Conn's stream: reading goes through what the handshake has left over, closing ends the tool.
+// link is a Conn's stream: reading begins with what the handshake has left over, closing ends the tool.
 type link struct {
-	io.Reader
+	early    []byte
 	stream   io.ReadWriteCloser // the tool's stdin and stdout, or the socket that bypasses it
 	proc     *process
 	watch    *watcher
@@ -76,7 +81,12 @@ type link struct {
 }
 
 func (l *link) Read(p []byte) (int, error) {
-	n, err := l.Reader.Read(p)
+	if len(l.early) > 0 {
+		n := copy(p, l.early)
+		l.early = l.early[n:]
+		return n, nil
+	}
+	n, err := l.stream.Read(p)
 	if err != nil && ended(err) {
 		err = l.reason()
 	}

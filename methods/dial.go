@@ -178,9 +178,9 @@ func (a *attempt) boot(ctx context.Context, p *process, w *watcher, typed string
 }
 
 func (a *attempt) conn(p *process, w *watcher, ready *bootstrap.Ready, socket *net.UnixConn) *Conn {
-	l := &link{Reader: ready.Stream, stream: p.link, proc: p, watch: w, diagnose: a.diagnose}
+	l := &link{early: ready.Early, stream: p.link, proc: p, watch: w, diagnose: a.diagnose}
 	if socket != nil {
-		l.Reader, l.stream = socket, socket
+		l.early, l.stream = nil, socket
 		go func() { // ends with the tool, which Close waits for
 			<-p.exited
 			_ = socket.CloseRead() // the tool's end is the link's; what has come in is still read
