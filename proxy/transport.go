@@ -6,7 +6,10 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"fakessh/router"
 )
 
 // transport is a client's connection as x/crypto sees it. What was peeked at is read again; the version line that was sent
@@ -14,6 +17,7 @@ import (
 // alone (gliderlabs/ssh clears them at every read).
 type transport struct {
 	net.Conn
+	sock     syscall.RawConn // below Conn; nil where that is a channel
 	version  []byte          // sent already, with CR LF; swallowed once
 	peek     []byte          // to be read again
 	pending  chan readResult // a read that peekMore gave up waiting for
@@ -39,6 +43,9 @@ var (
 // newTransport takes over nc. Its handshake has to be over within grace.
 func newTransport(nc net.Conn, grace time.Duration) *transport {
 	t := &transport{Conn: nc, quick: quickBytes, out: newBatchWriter(nc)}
+	if c, ok := nc.(*net.TCPConn); ok {
+		t.sock, _ = c.SyscallConn()
+	}
 	t.in.r = rawReader{t}
 	t.lastRead.Store(time.Now().UnixNano())
 	_ = t.Conn.SetDeadline(time.Now().Add(grace))
@@ -139,11 +146,23 @@ type rawReader struct{ *transport }
 func (r rawReader) Read(p []byte) (int, error) { return r.receive(p) }
 
 func (t *transport) receive(p []byte) (int, error) {
-	n, err := t.Conn.Read(p)
+	n, err := t.readConn(p)
 	t.lastRead.Store(time.Now().UnixNano())
 	if t.quick > 0 {
 		t.quick -= n
 		quickAck(t.Conn)
+	}
+	return n, err
+}
+
+// readConn is Conn's Read, on a socket as a link's (package router).
+func (t *transport) readConn(p []byte) (int, error) {
+	if t.sock == nil {
+		return t.Conn.Read(p)
+	}
+	n, err := router.ReadVector(t.sock, [][]byte{p})
+	if n == 0 && err == nil {
+		err = io.EOF
 	}
 	return n, err
 }

@@ -8,13 +8,41 @@ import (
 	"syscall"
 )
 
+// Direct is a link whose bytes may be read from a descriptor as well as by Read. ReadConn gives the descriptor; nil as long as Read has
+// something that is not there. Where reading that fails, or ends, Read says how.
+type Direct interface{ ReadConn() syscall.RawConn }
+
 // frameReader cuts a byte stream into frames. Its buffer grows while reads fill it.
 type frameReader struct {
 	r      io.Reader
+	direct Direct          // r, if it is one and has not given raw yet
+	raw    syscall.RawConn // of r, in non-blocking mode
 	max    int
 	buf    []byte
 	lo, hi int
 	idle   int // reads that needed little of the buffer
+}
+
+func newFrameReader(r io.Reader, max int) *frameReader {
+	f := &frameReader{r: r, max: max}
+	switch r := r.(type) {
+	case Direct:
+		f.direct = r
+	case *net.UnixConn:
+		f.direct = plain{r}
+	}
+	return f
+}
+
+// plain is a descriptor of which Read reads just what is there.
+type plain struct{ syscall.Conn }
+
+func (p plain) ReadConn() syscall.RawConn {
+	c, err := p.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
 // next reads one frame into h and a buffer that the caller has to put back or hand on.
@@ -80,7 +108,7 @@ func (f *frameReader) more(rest []byte) (int, error) {
 func (f *frameReader) fill() error {
 	f.resize()
 	for range 100 {
-		n, err := f.r.Read(f.buf[f.hi:])
+		n, err := f.read(f.buf[f.hi:])
 		f.hi += n
 		if f.idle++; n >= len(f.buf)/4 {
 			f.idle = 0
@@ -93,6 +121,21 @@ func (f *frameReader) fill() error {
 		}
 	}
 	return io.ErrNoProgress
+}
+
+// read is one read of r.
+func (f *frameReader) read(p []byte) (int, error) {
+	if f.direct != nil {
+		if raw := f.direct.ReadConn(); raw != nil {
+			f.direct, f.raw = nil, nonBlocking(raw)
+		}
+	}
+	if f.raw != nil {
+		if n, err := ReadVector(f.raw, [][]byte{p}); n > 0 && err == nil {
+			return n, nil
+		}
+	}
+	return f.r.Read(p)
 }
 
 // resize moves what is unread to the front of the buffer: of a longer one when the last read has filled it, of a shorter one
@@ -125,52 +168,39 @@ func (e *sizeError) Error() string {
 func (e *sizeError) Is(target error) bool { return target == ErrTooLarge }
 
 // batchWriter writes frames with few system calls: small neighbours are copied together, long ones go from where they
-// are, and all of them in one writev where the transport has it (a net.Conn; os.File has not).
+// are, and all of them in one writev where there is a descriptor below.
 type batchWriter struct {
 	w      io.Writer
-	conn   net.Conn
-	raw    syscall.RawConn // for writing; nil where w has none
+	raw    syscall.RawConn // of w, in non-blocking mode; nil where w has none
 	joined []byte          // copies of small frames
-	pieces net.Buffers     // what to write, in order
-	vector net.Buffers     // consumed by WriteTo
+	pieces [][]byte        // what to write, in order
 }
 
 func newBatchWriter(w io.Writer) *batchWriter {
-	conn, _ := w.(net.Conn)
-	if inner, ok := w.(interface{ NetConn() net.Conn }); ok { // as tls.Conn: the reads differ, the writes do not
-		conn = inner.NetConn()
-	}
-	b := &batchWriter{w: w, conn: conn}
-	below, ok := w.(syscall.Conn)
-	if conn != nil {
-		below, ok = conn.(syscall.Conn)
-	}
-	if ok {
-		b.raw = nonBlocking(below)
+	b := &batchWriter{w: w}
+	if below, ok := w.(syscall.Conn); ok {
+		if raw, err := below.SyscallConn(); err == nil {
+			b.raw = nonBlocking(raw)
+		}
 	}
 	return b
 }
 
-// nonBlocking is the descriptor below c for writing, or nil if a write to it could wait.
-func nonBlocking(c syscall.Conn) syscall.RawConn {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil
-	}
+// nonBlocking is c, or nil if a call on it could wait.
+func nonBlocking(c syscall.RawConn) syscall.RawConn {
 	ok := false
-	_ = raw.Control(func(fd uintptr) { ok = isNonBlocking(fd) })
+	_ = c.Control(func(fd uintptr) { ok = isNonBlocking(fd) })
 	if !ok {
 		return nil
 	}
-	return raw
+	return c
 }
 
 func (b *batchWriter) write(frames []frame) (int64, error) {
 	b.gather(frames)
 	defer clear(b.pieces)
-	if b.conn != nil && len(b.pieces) > 1 {
-		b.vector = b.pieces
-		return b.vector.WriteTo(b.conn)
+	if b.raw != nil {
+		return writeVector(b.raw, b.pieces)
 	}
 	var total int64
 	for _, p := range b.pieces {

@@ -84,7 +84,7 @@ func (l *Link) lossCause() error {
 
 func (l *Link) readLoop() {
 	defer l.r.wg.Done()
-	in := frameReader{r: l.rwc, max: l.max}
+	in := newFrameReader(l.rwc, l.max)
 	var h header
 	for {
 		buf, err := in.next(&h)

@@ -3,19 +3,12 @@ package agent
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"syscall"
 )
 
 // link is the byte stream to the parent: private duplicates of what were stdin and stdout.
-type link struct{ in, out endpoint }
-
-// endpoint is an *os.File or a *net.UnixConn.
-type endpoint interface {
-	io.ReadWriteCloser
-	syscall.Conn
-}
+type link struct{ in, out *os.File }
 
 func (l *link) Read(p []byte) (int, error)  { return l.in.Read(p) }
 func (l *link) Write(p []byte) (int, error) { return l.out.Write(p) }
@@ -23,26 +16,21 @@ func (l *link) Write(p []byte) (int, error) { return l.out.Write(p) }
 // SyscallConn is for writing: what is read comes by another descriptor. (syscall.Conn)
 func (l *link) SyscallConn() (syscall.RawConn, error) { return l.out.SyscallConn() }
 
-func (l *link) Close() error { return errors.Join(l.in.Close(), l.out.Close()) }
-
-// NetConn is the socket that stdout was, for batches of frames in one writev; nil if it was none.
-func (l *link) NetConn() net.Conn {
-	conn, _ := l.out.(net.Conn)
-	return conn
+// ReadConn is that one. (router.Direct)
+func (l *link) ReadConn() syscall.RawConn {
+	c, err := l.in.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
-// duplicate makes a standard stream's private duplicate: of a unix socket, as our own methods lay it, one that can writev. A pipe, as
-// sshd's, becomes as large as our sockets: it would hold one frame and a piece of the next.
-func duplicate(f *os.File) (endpoint, error) {
-	conn, err := net.FileConn(f)
-	if err != nil {
-		growPipe(f)
-		return pollable(f)
-	}
-	if socket, ok := conn.(*net.UnixConn); ok {
-		return socket, nil
-	}
-	conn.Close()
+func (l *link) Close() error { return errors.Join(l.in.Close(), l.out.Close()) }
+
+// duplicate makes a standard stream's private duplicate. A pipe, as sshd's, becomes as large as the sockets that our own methods
+// lay: it would hold one frame and a piece of the next.
+func duplicate(f *os.File) (*os.File, error) {
+	growPipe(f)
 	return pollable(f)
 }
 
