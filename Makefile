@@ -25,8 +25,9 @@ run: build ## a gateway on 127.0.0.1:2222 with a demo tree, and lines to paste
 setup: ## what the tests need; as root installs it from Debian
 	@sh integration/setup.sh
 
-test: setup build ## everything: unit tests with the race detector, then the real programs
+test: setup build ## everything: unit tests with the race detector, some without (it makes other system calls), then the real programs
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v /integration)
+	$(GO) test -timeout 5m ./router ./bootstrap/agent/... ./methods
 	$(GO) test -count=1 -timeout 25m ./integration/...
 
 unit: ## only the fast tests, nothing but Go needed

@@ -13,6 +13,7 @@ func main() {
 	if code, done := role.Main(os.Args); done {
 		os.Exit(code)
 	}
+	shareProcessors()
 	os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
