@@ -41,3 +41,15 @@ func TestCallOverAFullLinkEndsWithItsContext(t *testing.T) {
 		})
 	}
 }
+
+func TestRefusedStreamFramesLeaveNothingAtAFullLink(t *testing.T) {
+	r, links := still(t, Config{}, 1)
+	fillUp(t, links[0])
+	for i := range Handle(1000) {
+		h := header{magic: EncodingLegacy, src: 1, auth: 1, handle: streamBit | i, replyTo: streamBit | 1, length: 1}
+		r.inbound(links[0], &h, newFrame(&h, []byte{byte(kindEOF)}))
+	}
+	if q := links[0].q; len(q.full) > 0 || len(q.flows) > 1 {
+		t.Errorf("%d waiters, %d flows", len(q.full), len(q.flows))
+	}
+}

@@ -224,6 +224,14 @@ func (q *scheduler) room(key flowKey, below int64, fn func()) bool {
 	return true
 }
 
+// takes is room for those who do not wait.
+func (q *scheduler) takes(key flowKey, below int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	fl := q.flows[key]
+	return q.closed || (fl == nil || fl.bytes < below) && !q.fullLocked()
+}
+
 // flowBytes is what is queued in one flow.
 func (q *scheduler) flowBytes(key flowKey) int64 {
 	q.mu.Lock()
