@@ -53,3 +53,46 @@ func TestRefusedStreamFramesLeaveNothingAtAFullLink(t *testing.T) {
 		t.Errorf("%d waiters, %d flows", len(q.full), len(q.flows))
 	}
 }
+
+// flood lets a child announce and withdraw a context, over and over, until stop.
+func flood(r *Router, from *Link, n int) (done chan struct{}) {
+	done = make(chan struct{})
+	go func() { // ends with the last message, or when the link that it waits for is closed
+		defer close(done)
+		for range n {
+			for _, handle := range []Handle{HandleAddRoute, HandleDelRoute} {
+				h := header{magic: EncodingLegacy, dst: r.cfg.ID, src: from.remote, auth: from.remote, handle: handle, length: 4}
+				r.inbound(from, &h, newFrame(&h, []byte("2000")))
+			}
+		}
+	}()
+	return done
+}
+
+func TestRoutesAreAnnouncedNoFasterThanTheParentReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, links := still(t, Config{ID: 9, ParentIDs: []ContextID{0}}, 10)
+		up := r.newLink(idle{}, LinkConfig{Remote: 0, Parent: true})
+		if _, err := r.attach(up); err != nil {
+			t.Fatal(err)
+		}
+		fillUp(t, up)
+		done := flood(r, links[0], 1000)
+		synctest.Wait()
+		if n := up.q.queued(); n > 11000 {
+			t.Errorf("%d bytes are queued for a parent that takes 10000", n)
+		}
+		up.fail(errPeerClosed)
+		<-done
+	})
+}
+
+func TestSiblingsOfAOneWayRouterHearNothingOfEachOther(t *testing.T) {
+	r, links := still(t, Config{Unidirectional: true}, 1, 2)
+	r.ids.grants = []grant{{blockSpan{2000, 3000}, links[0]}}
+	links[1].egressAll = true
+	<-flood(r, links[0], 100)
+	if n := links[1].q.queued(); n > 0 {
+		t.Errorf("%d bytes about a context that it could never reach", n)
+	}
+}

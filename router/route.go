@@ -286,8 +286,8 @@ func (r *Router) aboveLocked() []ContextID {
 // contextGone tells everybody who can be waiting for id: the parent, neighbours that have written to it, and our own.
 func (r *Router) contextGone(via *Link, id ContextID, cause error) {
 	for _, l := range r.someLinks(func(l *Link) bool { return l != via }) {
-		if !l.parent && !l.takeEgress(id) {
-			continue
+		if !l.parent && !l.takeEgress(id) || r.cfg.Unidirectional && !via.privileged && !l.privileged {
+			continue // it has not written there, or what it wrote was refused
 		}
 		h := header{magic: EncodingLegacy, dst: l.remote, src: r.cfg.ID, auth: r.cfg.ID, handle: HandleDelRoute}
 		payload := []byte(id.String())

@@ -82,6 +82,13 @@ func (q *scheduler) pushUntil(ctx context.Context, key flowKey, f frame) error {
 	return q.pushLocked(key, f)
 }
 
+// awaitSpace waits while the scheduler is at its limit.
+func (q *scheduler) awaitSpace() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_ = q.awaitSpaceLocked(context.Background())
+}
+
 // pushAll is push for several frames of one flow. It does not wait.
 func (q *scheduler) pushAll(key flowKey, frames []frame) error {
 	q.mu.Lock()
