@@ -22,8 +22,8 @@ func (d *Descriptor) reopen() {
 		return
 	}
 	mode := flags & unix.O_ACCMODE
-	if mode != unix.O_RDONLY && mode != unix.O_WRONLY {
-		return // a FIFO opened for both: one more description would change who sees EOF
+	if flags&unix.O_PATH != 0 || mode != unix.O_RDONLY && mode != unix.O_WRONLY {
+		return // it gives no right to read; or it is a FIFO opened for both: one more description would change who sees EOF
 	}
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(d.fd), mode|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

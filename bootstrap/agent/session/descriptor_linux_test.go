@@ -1,0 +1,33 @@
+package session
+
+import (
+	"errors"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestDescriptorThatOnlyNamesAFIFOIsNotRead(t *testing.T) {
+	fifo := t.TempDir() + "/fifo"
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	owner, err := unix.Open(fifo, unix.O_RDWR|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(owner)
+	if _, err := unix.Write(owner, []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Open(fifo, unix.O_PATH, 0) // which whoever may enter the directory can do
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := NewDescriptor(name)
+	defer d.Close()
+	b := make([]byte, 6)
+	if n, err := d.Read(b); n > 0 || !errors.Is(err, unix.EBADF) {
+		t.Errorf("read %q, %v", b[:max(n, 0)], err)
+	}
+}
