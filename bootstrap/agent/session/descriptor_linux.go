@@ -66,7 +66,7 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 			return 0, unix.EAGAIN
 		}
 	}
-	return unix.Read(d.fd, p)
+	return plain(unix.Read, d.fd, p)
 }
 
 // writeNow writes some of p, or fails with EAGAIN where it would have to wait.
@@ -84,7 +84,7 @@ func (d *Descriptor) writeNow(p []byte) (int, error) {
 		}
 		p = p[:min(len(p), atomicWrite)]
 	}
-	return unix.Write(d.fd, p)
+	return plain(unix.Write, d.fd, p)
 }
 
 // atomicWrite is what a pipe that polls as writable takes without waiting (PIPE_BUF), bytes.

@@ -31,3 +31,23 @@ func TestDescriptorThatOnlyNamesAFIFOIsNotRead(t *testing.T) {
 		t.Errorf("read %q, %v", b[:max(n, 0)], err)
 	}
 }
+
+func TestOnlyWhatCanBeWaitedForIsTaken(t *testing.T) {
+	kinds := map[string]func() (int, error){
+		"event counter": func() (int, error) { return unix.Eventfd(0, unix.EFD_CLOEXEC) },
+		"timer":         func() (int, error) { return unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC) },
+		"inotify":       func() (int, error) { return unix.InotifyInit1(unix.IN_CLOEXEC) },
+		"epoll":         func() (int, error) { return unix.EpollCreate1(unix.EPOLL_CLOEXEC) },
+	}
+	for name, open := range kinds {
+		fd, err := open()
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		d := NewDescriptor(fd)
+		if err := checkDescriptors([]*Descriptor{d}, 1); err == nil { // reading it would take a thread for ever
+			t.Errorf("%s is taken", name)
+		}
+		d.Close()
+	}
+}

@@ -24,14 +24,14 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 		n, _, err := unix.Recvfrom(d.fd, p, unix.MSG_DONTWAIT)
 		return n, err
 	}
-	return unix.Read(d.fd, p)
+	return plain(unix.Read, d.fd, p)
 }
 
 func (d *Descriptor) writeNow(p []byte) (int, error) {
 	if d.kind == kindSocket {
 		return unix.SendmsgN(d.fd, p, nil, nil, unix.MSG_DONTWAIT)
 	}
-	return unix.Write(d.fd, p)
+	return plain(unix.Write, d.fd, p)
 }
 
 // watchReadiness returns a kqueue descriptor with fd in it.
