@@ -116,12 +116,12 @@ func pollNow(fd int, events int16) bool {
 	return err == nil && n > 0
 }
 
-// writeVectorNow is writeNow for several pieces, of which it may take the first alone.
+// writeVectorNow writes some of a socket's or a pipe's pieces where that needs no waiting, whoever else writes there at the same time.
 func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
 	if d.kind == kindSocket {
 		return unix.SendmsgBuffers(d.fd, pieces, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	}
-	return d.writeNow(pieces[0])
+	return unix.Pwritev2(d.fd, pieces, -1, unix.RWF_NOWAIT)
 }
 
 // readVectorNow is readNow for several buffers, of which it may fill the first alone.

@@ -54,6 +54,13 @@ func watchReadiness(fd, direction int) (*os.File, error) {
 	return os.NewFile(uintptr(kq), "kqueue"), nil
 }
 
-// writeVectorNow and readVectorNow take the first piece alone.
-func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) { return d.writeNow(pieces[0]) }
-func (d *Descriptor) readVectorNow(bufs [][]byte) (int, error)    { return d.readNow(bufs[0]) }
+// writeVectorNow writes the first of a socket's pieces; a pipe might wait.
+func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
+	if d.kind != kindSocket {
+		return 0, unix.EAGAIN
+	}
+	return d.writeNow(pieces[0])
+}
+
+// readVectorNow fills the first buffer alone.
+func (d *Descriptor) readVectorNow(bufs [][]byte) (int, error) { return d.readNow(bufs[0]) }
