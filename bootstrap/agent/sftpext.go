@@ -208,9 +208,6 @@ func (f *sftpFront) copyData(id uint32, r *fxReader) []byte {
 		if fromOff > top || length > top || toOff > top {
 			return syscall.EINVAL
 		}
-		if from == to && (length == 0 || fromOff < toOff+length && toOff < fromOff+length) {
-			return syscall.EINVAL
-		}
 		src, err := f.file(from)
 		if err != nil {
 			return err
@@ -218,6 +215,9 @@ func (f *sftpFront) copyData(id uint32, r *fxReader) []byte {
 		dst, err := f.file(to)
 		if err != nil {
 			return err
+		}
+		if os.SameFile(src.info, dst.info) && (length == 0 || fromOff < toOff+length && toOff < fromOff+length) {
+			return syscall.EINVAL // onto itself; or to its end, which would never come
 		}
 		return f.copyRange(src.path, dst.path, int64(fromOff), int64(length), int64(toOff))
 	})

@@ -177,6 +177,10 @@ func TestSFTPExtensions(t *testing.T) {
 	}
 	r.ask(fxpExtended, "copy-data", "1", uint64(0), uint64(0), "1", uint64(0))
 	status(fxBadMessage)
+	r.ask(fxpOpen, "g", uint32(1), uint32(0))
+	expect(fxpHandle)
+	r.ask(fxpExtended, "copy-data", "3", uint64(0), uint64(0), "2", uint64(6)) // to its own end, which would never come
+	status(fxBadMessage)
 	r.ask(fxpExtended, "fstatvfs@openssh.com", "1")
 	if a := expect(fxpExtendedReply); a.uint64() == 0 || a.bad {
 		t.Error("fstatvfs")
