@@ -95,11 +95,11 @@ func statvfsPacket(id uint32, name string) []byte {
 	return w.finish()
 }
 
-// limits tells the largest packet, READ and WRITE, and that nothing is said about the number of handles.
+// limits tells the largest packet, READ and WRITE, and the number of open files.
 func (f *sftpFront) limits(id uint32, _ *fxReader) []byte {
 	w := newPacket(fxpExtendedReply)
 	w.uint32(id)
-	for _, n := range [...]uint64{maxSFTPPacket, sftpPayload, sftpPayload, 0} {
+	for _, n := range [...]uint64{maxSFTPPacket, sftpPayload, sftpPayload, maxFiles} {
 		w.uint64(n)
 	}
 	return w.finish()

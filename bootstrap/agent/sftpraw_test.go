@@ -276,3 +276,31 @@ func FuzzSFTPFields(f *testing.F) {
 		}
 	})
 }
+
+// TestSFTPOpensABoundedNumberOfFiles: the descriptors of an agent are all its sessions'.
+func TestSFTPOpensABoundedNumberOfFiles(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	writeFile(t, dir+"/f", nil)
+	r := w.rawSFTP(dir)
+	open := func() byte {
+		r.ask(fxpOpen, "f", uint32(1), uint32(0))
+		kind, _ := r.answer()
+		return kind
+	}
+	for i := range maxFiles {
+		if kind := open(); kind != fxpHandle {
+			t.Fatalf("file %d: answer %d", i, kind)
+		}
+	}
+	if kind := open(); kind != fxpStatus {
+		t.Errorf("one too many: answer %d", kind)
+	}
+	r.ask(fxpClose, "1")
+	if kind, _ := r.answer(); kind != fxpStatus {
+		t.Errorf("close: answer %d", kind)
+	}
+	if kind := open(); kind != fxpHandle {
+		t.Errorf("after a close: answer %d", kind)
+	}
+}
