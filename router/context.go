@@ -9,7 +9,7 @@ import (
 )
 
 // Context is this router's view of a node; there is one object per id while the node lives. A lost
-// one stays lost, as ids are not used twice.
+// one stays lost: its id is used again only after all others.
 type Context struct {
 	r  *Router
 	id ContextID
