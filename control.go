@@ -35,9 +35,9 @@ type ControlServer struct {
 	// Authorize decides about everything that is asked for. What has a Dest is asked about twice: before that is connected,
 	// with Lease nil, and then with the lease that will be used, which knows the account. nil permits everything to whom Admit admits.
 	Authorize func(ctx context.Context, a *Access) error
-	// Ops are operations beside sessions and dials, by name.
 	// Ended is told what became of everything that has a Dest. nil is nobody. It must not block for long.
-	Ended  func(e *ControlEnd)
+	Ended func(e *ControlEnd)
+	// Ops are operations beside sessions and dials, by name.
 	Ops    map[string]ControlOp
 	Env    *authz.EnvList // variables that sessions may set; nil = authz.DefaultEnvList
 	Logger *slog.Logger   // nil discards

@@ -63,6 +63,7 @@ type Server struct {
 	busy     gauge // sessions and relays
 	running  gauge // goroutines that serve a connection or channel
 	logins   tally // connections with an identity
+	open     tally // channels
 	waiting  tally // sessions without a program
 
 	mu        sync.Mutex

@@ -13,5 +13,5 @@
 // sees to that), keeps no state on disk but the cached image, and ends with its link.
 //
 // Ownership: every session, connection and image on its way is one goroutine that Agent.Close waits for; it owns its stream, its
-// descriptors and its process group, and waits for the goroutines it has started. The reaper alone collects sessions' programs.
+// descriptors and its process group, and waits for the goroutines it has started. The reaper tells when sessions' programs end; a session collects its own when it is over.
 package agent

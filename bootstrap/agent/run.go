@@ -209,7 +209,6 @@ func (r *run) wait() {
 	}
 	select {
 	case <-r.proc.done:
-		r.exit = exitOf(r.proc.status)
 	case <-r.proc.lost:
 	}
 }
@@ -217,6 +216,9 @@ func (r *run) wait() {
 // finish says how it ended. What stdin still brings is dropped by feed until the peer has finished.
 func (r *run) finish() {
 	r.closeFiles()
+	if r.proc != nil {
+		r.exit = exitOf(r.proc.collect())
+	}
 	_ = r.stream.SendControl(router.Control{Kind: session.ItemExit, Data: session.AppendExit(nil, r.exit)})
 	_ = r.stream.CloseWrite()
 }
