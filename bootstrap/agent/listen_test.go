@@ -86,14 +86,14 @@ func TestOriginIsTold(t *testing.T) {
 	l := w.listenAt("tcp", "127.0.0.1:0")
 	c := connect(t, "tcp", addressOf(l))
 	in, err := l.Accept(background(t))
-	if err != nil || in.Origin.String() != c.LocalAddr().String() {
-		t.Errorf("got %v, %v, want %v", in.Origin, err, c.LocalAddr())
+	if err != nil || in.From.String() != c.LocalAddr().String() {
+		t.Errorf("got %v, %v, want %v", in.From, err, c.LocalAddr())
 	}
 	path := t.TempDir() + "/s"
 	l = w.listenAt("unix", path)
 	connect(t, "unix", path)
-	if in, err = l.Accept(background(t)); err != nil || in.Origin.IsValid() {
-		t.Errorf("unix: %v, %v", in.Origin, err)
+	if in, err = l.Accept(background(t)); err != nil || in.From.IsValid() {
+		t.Errorf("unix: %v, %v", in.From, err)
 	}
 }
 
@@ -237,7 +237,7 @@ func TestLocalhostIsBothFamilies(t *testing.T) {
 	}
 	for _, a := range addresses {
 		connect(t, "tcp", a)
-		if in, err := l.Accept(background(t)); err != nil || in.Origin.Port() == 0 {
+		if in, err := l.Accept(background(t)); err != nil || in.From.Port() == 0 {
 			t.Errorf("%s: %+v, %v", a, in, err)
 		}
 	}

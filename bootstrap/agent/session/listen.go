@@ -76,29 +76,29 @@ func (l *Listener) Reset(cause error) { l.stream.Reset(cause) }
 
 // Incoming is a connection that has come in another context, and waits there.
 type Incoming struct {
-	// Origin is where it came from, of "tcp"; zero if the agent does not say.
-	Origin netip.AddrPort
-	from   *router.Stream
-	id     uint64
+	// From is where it came from, of "tcp"; zero if the agent does not say.
+	From netip.AddrPort
+	on   *router.Stream
+	id   uint64
 }
 
-func newIncoming(from *router.Stream, item []byte) (*Incoming, error) {
+func newIncoming(on *router.Stream, item []byte) (*Incoming, error) {
 	id, origin, err := ParseAsk(item)
 	if err != nil {
 		return nil, err
 	}
 	addr, _ := netip.ParseAddrPort(origin)
 	addr = netip.AddrPortFrom(addr.Addr().Unmap().WithZone(""), addr.Port()) // a zone is any text
-	return &Incoming{Origin: addr, from: from, id: id}, nil
+	return &Incoming{From: addr, on: on, id: id}, nil
 }
 
 // Take makes it a stream.
 func (i *Incoming) Take(ctx context.Context) (*router.Stream, error) {
-	s, _, err := i.from.Peer().Open(ctx, FuncAttach, int64(i.id))
+	s, _, err := i.on.Peer().Open(ctx, FuncAttach, int64(i.id))
 	return s, err
 }
 
 // Refuse has it closed.
 func (i *Incoming) Refuse(why error) {
-	_ = i.from.SendControl(router.Control{Kind: ItemAnswer, Data: AppendAsk(nil, i.id, ErrorLine(why))})
+	_ = i.on.SendControl(router.Control{Kind: ItemAnswer, Data: AppendAsk(nil, i.id, ErrorLine(why))})
 }
