@@ -189,7 +189,9 @@ func (c *conn) dial(ctx context.Context, f forward) (stream Stream, release func
 	if err != nil {
 		return nil, nil, err
 	}
-	stream, err = place.Dial(ctx, f.network, f.addr)
+	if err = c.globals.pending.wait(ctx); err == nil {
+		stream, err = place.Dial(ctx, f.network, f.addr)
+	}
 	if err != nil {
 		place.Release()
 		return nil, nil, err

@@ -10,8 +10,10 @@ import (
 )
 
 // globals are the global requests of a connection that are not answered yet. Replies have no id, so they are answered in their order, and one
-// for a listener takes as long as its target takes to be connected. They wait here: x/crypto would stop reading the connection.
+// for a listener takes as long as its target takes to be connected. They wait here: x/crypto would stop reading the connection. What comes behind
+// them and may depend on a listener, a program or a connection into the target, waits for pending as well: sshd serves everything in its order.
 type globals struct {
+	pending gauge // not answered
 	mu      sync.Mutex
 	waiting []*gossh.Request
 	serving bool
@@ -25,6 +27,7 @@ func (g *globals) add(req *gossh.Request) (begin, ok bool) {
 		return false, false
 	}
 	g.waiting = append(g.waiting, req)
+	g.pending.enter()
 	begin, g.serving = !g.serving, true
 	return begin, true
 }
@@ -64,6 +67,7 @@ func (c *conn) serveGlobals() {
 	defer c.guard("global request")
 	for req := c.globals.next(); req != nil; req = c.globals.next() {
 		c.serveGlobal(req)
+		c.globals.pending.leave()
 	}
 }
 

@@ -198,7 +198,9 @@ func (f *remoteForward) run() {
 	defer c.srv.running.leave()
 	defer c.guard("remote forward")
 	err := f.accept()
-	f.listener.Reset(err)
+	if err != io.EOF { // else it is closed
+		f.listener.Reset(err)
+	}
 	last := c.remotes.remove(f)
 	if err != io.EOF && f.carried.ctx.Err() == nil {
 		c.log.Warn("remote forward lost", "err", session.ErrorLine(err))

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -357,7 +358,8 @@ func TestLostForwardsEndAClientThatHasNothingElse(t *testing.T) {
 	}
 }
 
-// A request whose target takes its time holds back the replies behind it, and nothing else of the connection.
+// A request whose target takes its time holds back the replies behind it, and programs, which may want to use it; nothing else of the
+// connection.
 func TestSlowForwardDoesNotHoldTheConnection(t *testing.T) {
 	asked, release := make(chan struct{}, 64), make(chan struct{})
 	g := startGateway(t, func(_ *Config, g *gateway) {
@@ -368,6 +370,15 @@ func TestSlowForwardDoesNotHoldTheConnection(t *testing.T) {
 		}
 	})
 	f := g.forwards("web1")
+	running, err := f.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, _ := running.StdinPipe()
+	out, _ := running.StdoutPipe()
+	if err := running.Start("cat"); err != nil {
+		t.Fatal(err)
+	}
 	var replies sync.WaitGroup
 	for range 40 { // more than x/crypto lets wait
 		replies.Go(func() {
@@ -377,15 +388,59 @@ func TestSlowForwardDoesNotHoldTheConnection(t *testing.T) {
 		})
 	}
 	<-asked
+	io.WriteString(in, "goes on")
+	in.Close()
+	if got, err := io.ReadAll(out); string(got) != "goes on" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
 	s, err := f.NewSession()
 	if err != nil {
 		t.Fatal(err)
 	}
+	close(release)
 	if out, err := s.Output("echo in"); string(out) != "in\n" || err != nil {
 		t.Errorf("%q, %v", out, err)
 	}
-	close(release)
 	replies.Wait()
+}
+
+// As with sshd a program finds what was asked for before it.
+func TestProgramsFindTheForwardsBeforeThem(t *testing.T) {
+	asked, release := make(chan struct{}), make(chan struct{})
+	g := startGateway(t, func(_ *Config, g *gateway) {
+		g.backend.listen = func(network, address string) (Listener, error) {
+			close(asked)
+			<-release
+			l, err := net.Listen(network, address)
+			if err != nil {
+				return nil, err
+			}
+			return newFakeListener(l), nil
+		}
+	})
+	f := g.forwards("web1")
+	path := filepath.Join(g.dir, "s")
+	var both sync.WaitGroup
+	both.Go(func() {
+		if !f.unix(reqForwardUnix, path) {
+			t.Error("not listening")
+		}
+	})
+	<-asked
+	both.Go(func() {
+		s, err := f.NewSession()
+		if err == nil {
+			err = s.Run("test -S " + path)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	for g.backend.connects.Load() < 2 { // the program could start now
+		runtime.Gosched()
+	}
+	close(release)
+	both.Wait()
 }
 
 func TestTooManyGlobalRequestsEndTheConnection(t *testing.T) {

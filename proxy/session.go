@@ -207,6 +207,9 @@ func (s *sessionChannel) execute() (session.Exit, error) {
 	subsystem := s.spec.Kind == session.Subsystem
 	s.spec.ReadOnly = subsystem && !may(authz.SFTPWrite)
 	s.spec.Agent = s.agent && !subsystem && may(authz.AgentForward)
+	if err := s.c.globals.pending.wait(s.ctx); err != nil {
+		return session.Exit{}, s.cause(err)
+	}
 	program, err := place.Start(s.ctx, &s.spec)
 	if err != nil {
 		return session.Exit{}, s.cause(err)

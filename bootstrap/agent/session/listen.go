@@ -63,6 +63,7 @@ func (l *Listener) Accept(ctx context.Context) (*Incoming, error) {
 
 // Close stops listening, and returns when the address is free again. Connections that were taken stay.
 func (l *Listener) Close(ctx context.Context) error {
+	defer l.stream.Close()
 	defer context.AfterFunc(ctx, func() { l.Reset(context.Cause(ctx)) })()
 	if err := l.stream.CloseWrite(); err != nil {
 		return err
