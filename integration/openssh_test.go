@@ -26,7 +26,7 @@ start_sshd() { :; }
 stop_sshd() { :; }
 maybe_add_scp_path_to_sshd() { :; }
 trap '[ -z "$SSH_PID" ] || kill $SSH_PID 2>/dev/null' EXIT
-sed 's/sleep [23];/sleep 0.2;/g' "$1" >$OBJ/script # the ten longest pauses of multiplex.sh
+sed 's/sleep [23];/sleep 0.2;/g; s/sleep 10;/sleep 2;/' "$1" >$OBJ/script # the ten longest pauses of multiplex.sh
 . $OBJ/script
 `
 

@@ -198,9 +198,7 @@ func (f *remoteForward) run() {
 	defer c.srv.running.leave()
 	defer c.guard("remote forward")
 	err := f.accept()
-	if err != io.EOF { // else it is closed
-		f.listener.Reset(err)
-	}
+	f.listener.Reset(err)
 	last := c.remotes.remove(f)
 	if err != io.EOF && f.carried.ctx.Err() == nil {
 		c.log.Warn("remote forward lost", "err", session.ErrorLine(err))

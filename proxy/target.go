@@ -50,8 +50,8 @@ type Place interface {
 	Start(ctx context.Context, spec *session.Spec) (Session, error)
 	// Dial connects to an address from there; network is "tcp" or "unix". The Stream must be closed.
 	Dial(ctx context.Context, network, address string) (Stream, error)
-	// Listen listens there: network "tcp" on "127.0.0.1", "::1", or "localhost" for both; or "unix" on a path. The Listener must be closed or
-	// reset.
+	// Listen listens there: network "tcp" on "127.0.0.1", "::1", or "localhost" for both; or "unix" on a path. The Listener must be reset,
+	// after Close too.
 	Listen(ctx context.Context, network, address string) (Listener, error)
 	// Release is called when everything that was started there is closed.
 	Release()

@@ -31,6 +31,8 @@ type Agent struct {
 	grace   time.Duration // between SIGHUP and SIGKILL, for a session whose stream is lost
 	asks    asks
 
+	listeners listeners
+
 	mu       sync.Mutex
 	closing  bool
 	sessions sync.WaitGroup // guarded by mu against Add after Close

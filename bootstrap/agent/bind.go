@@ -109,6 +109,15 @@ func bindUnix(path string) (*bound, error) {
 	return b, nil
 }
 
+// has reports whether address is, or may be, among what b listens on.
+func (b *bound) has(network, address string) bool {
+	if network == "unix" {
+		return b.path == address
+	}
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && port == strconv.Itoa(b.port)
+}
+
 // close frees the address. A file that has taken the socket's place stays.
 func (b *bound) close() {
 	for _, ln := range b.lns {

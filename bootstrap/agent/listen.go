@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
+	"time"
 
 	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
@@ -83,13 +85,17 @@ func (a *Agent) listen(_ context.Context, c *router.Call) (any, error) {
 	if err != nil {
 		return nil, callError(err)
 	}
-	b, err := bind(network, address)
+	b, err := a.listeners.bind(network, address)
 	if err != nil {
 		return nil, callError(errors.New("listen: " + reason(err)))
 	}
 	err = a.serveStream(c, func(s *router.Stream) (func(), error) {
 		l := a.newListener(s, b)
-		return l.serve, nil
+		gone := a.listeners.add(l)
+		return func() {
+			l.serve()
+			gone()
+		}, nil
 	})
 	if err != nil {
 		b.close()
@@ -116,6 +122,63 @@ func (l *listener) serve() {
 	_ = l.stream.CloseWrite() // after an EOF this makes it over
 	l.stream.Close()
 	wg.Wait()
+}
+
+// listeners are those of FuncListen, each with what is closed when its address is free.
+type listeners struct {
+	mu   sync.Mutex
+	open map[*listener]chan struct{}
+}
+
+// add counts l in; gone has to be called.
+func (t *listeners) add(l *listener) (gone func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open == nil {
+		t.open = map[*listener]chan struct{}{}
+	}
+	free := make(chan struct{})
+	t.open[l] = free
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.open, l)
+		close(free)
+	}
+}
+
+// endGrace is how long the end of a listener may take to come, when somebody asks for its address.
+const endGrace = 500 * time.Millisecond
+
+// holder is closed when the listener of ours that has address frees it; nil when there is none.
+func (t *listeners) holder(network, address string) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for l, free := range t.open {
+		if l.bound.has(network, address) {
+			return free
+		}
+	}
+	return nil
+}
+
+// bind is bind, after the end of a listener of ours where that is about to come: whoever reconnects asks for the same address, and the end of a
+// stream may be overtaken by a call.
+func (t *listeners) bind(network, address string) (*bound, error) {
+	late := time.NewTimer(endGrace)
+	defer late.Stop()
+	for {
+		holder := t.holder(network, address)
+		b, err := bind(network, address)
+		if holder == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return b, err
+		}
+		select {
+		case <-holder:
+		case <-late.C:
+			return nil, err
+		}
+	}
 }
 
 // agentSocket is the listener that stands for the ssh-agent of a session's user (ssh -A). It is nil where there is none.

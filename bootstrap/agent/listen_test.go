@@ -192,6 +192,17 @@ func TestLostListenerClosesWhatWaits(t *testing.T) {
 	})
 }
 
+// Who listens again right after a loss gets the address: what is about to be freed is waited for.
+func TestAddressOfALostListenerIsFreeForTheNext(t *testing.T) {
+	w := newWorld(t)
+	l := w.listenAt("tcp", "localhost:0")
+	for range 100 {
+		address := net.JoinHostPort("localhost", strconv.Itoa(l.Port()))
+		l.Reset(errors.New("gone"))
+		l = w.listenAt("tcp", address)
+	}
+}
+
 func TestListenErrors(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"io"
 	"net/netip"
 
 	"fakessh/router"
@@ -26,7 +25,7 @@ type Listener struct {
 }
 
 // Listen listens inside c. network is "tcp", and the host in address one of "127.0.0.1", "::1", and "localhost" for both; or it is "unix", and
-// address a path at which nothing is yet. The Listener must be closed or reset. The error of an address that cannot be had is a *router.CallError
+// address a path at which nothing is yet. The Listener must be reset, after Close too. The error of an address that cannot be had is a *router.CallError
 // whose Text reads like "listen: Address already in use".
 func Listen(ctx context.Context, c *router.Context, network, address string) (*Listener, error) {
 	s, v, err := c.Open(ctx, FuncListen, network, address)
@@ -63,16 +62,18 @@ func (l *Listener) Accept(ctx context.Context) (*Incoming, error) {
 
 // Close stops listening, and returns when the address is free again. Connections that were taken stay.
 func (l *Listener) Close(ctx context.Context) error {
-	defer l.stream.Close()
-	defer context.AfterFunc(ctx, func() { l.Reset(context.Cause(ctx)) })()
 	if err := l.stream.CloseWrite(); err != nil {
 		return err
 	}
-	_, err := l.stream.WriteTo(io.Discard)
-	return err
+	select {
+	case <-l.stream.Done():
+	case <-ctx.Done():
+		l.Reset(context.Cause(ctx))
+	}
+	return l.stream.Err()
 }
 
-// Reset stops listening at once. Idempotent.
+// Reset stops listening at once, where Close has not. Idempotent.
 func (l *Listener) Reset(cause error) { l.stream.Reset(cause) }
 
 // Incoming is a connection that has come in another context, and waits there.
