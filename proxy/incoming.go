@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	gossh "golang.org/x/crypto/ssh"
+
 	"fakessh/bootstrap/agent/session"
 )
 
@@ -48,14 +50,25 @@ func (i *incoming) serve(in Incoming) {
 	})
 }
 
-// carry serves one connection to its end.
+// carry serves one connection to its end. Both sides are asked at once: either may be far away.
 func (i *incoming) carry(in Incoming) error {
-	stream, err := in.Take(i.ctx)
-	if err != nil {
-		return err
-	}
+	var stream Stream
+	var lost error
+	var taking sync.WaitGroup
+	taking.Go(func() {
+		defer i.c.guard("take a connection")
+		stream, lost = in.Take(i.ctx)
+	})
 	ch, reqs, err := i.c.sshConn().OpenChannel(i.kind, i.payload(in))
-	if err != nil {
+	taking.Wait()
+	switch {
+	case lost != nil && err == nil:
+		go gossh.DiscardRequests(reqs) // ends when the client has closed the channel
+		_ = ch.Close()
+		return lost
+	case lost != nil:
+		return lost
+	case err != nil:
 		stream.Reset(err)
 		_ = stream.Close()
 		return err
