@@ -194,27 +194,32 @@ func (f *remoteForward) listen(target *Target) (err error) {
 
 // run serves the listener to its end, and then the connections that are left.
 func (f *remoteForward) run() {
-	c := f.c
-	defer c.srv.running.leave()
-	defer c.guard("remote forward")
-	err := f.accept()
-	f.listener.Reset(err)
-	last := c.remotes.remove(f)
-	if err != io.EOF && f.carried.ctx.Err() == nil {
-		c.log.Warn("remote forward lost", "err", session.ErrorLine(err))
-		if last && c.open.Load() == 0 { // the client has nothing else, and would never know
-			c.close()
-		}
+	defer f.c.srv.running.leave()
+	defer f.c.guard("remote forward")
+	if err := f.accept(); !errors.Is(err, io.EOF) {
+		f.event.Reason = session.ErrorLine(err)
+		f.lost(err)
 	}
 	f.carried.relays.Wait()
 	f.event.Kind, f.event.Elapsed = EventForwardEnd, time.Since(f.begun)
-	if err != io.EOF {
-		f.event.Reason = session.ErrorLine(err)
-	}
 	f.carried.tally(&f.event)
-	c.audit(f.event)
+	f.c.audit(f.event)
+	f.listener.Reset(errGone)
 	f.place.Release()
 	f.cancel(nil)
+}
+
+// lost ends a listener that the client has not cancelled. A client that has nothing else would never know, and is disconnected.
+func (f *remoteForward) lost(err error) {
+	f.listener.Reset(err)
+	last := f.c.remotes.remove(f)
+	if f.carried.ctx.Err() != nil {
+		return // it is the connection that ends, or the server
+	}
+	f.c.log.Warn("remote forward lost", "err", session.ErrorLine(err))
+	if last && f.c.open.Load() == 0 {
+		f.c.close()
+	}
 }
 
 // accept returns why there are no more connections; io.EOF: the client has cancelled the forward.
