@@ -49,7 +49,7 @@ func TestOpenSSHsOwnTests(t *testing.T) {
 	} {
 		t.Run(script, func(t *testing.T) {
 			obj := t.TempDir()
-			ok(t, exec.Command("cp", regressDir+"/netcat", obj))
+			ok(t, exec.Command("cp", tool(t, regressDir+"/netcat"), obj))
 			config := fmt.Sprintf("Host *\n  HostName 127.0.0.1\n  Port %d\n  User local\n  IdentityFile %s\n  IdentitiesOnly yes\n  BatchMode yes\n"+
 				"  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n", b.GWPort, b.Path("id"))
 			if err := writeFile(obj+"/ssh_config", config); err != nil {

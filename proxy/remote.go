@@ -196,6 +196,8 @@ func (f *remoteForward) listen(target *Target) (err error) {
 func (f *remoteForward) run() {
 	defer f.c.srv.running.leave()
 	defer f.c.guard("remote forward")
+	ctx := f.carried.ctx
+	defer context.AfterFunc(ctx, func() { f.listener.Reset(context.Cause(ctx)) })() // whatever accept waits for
 	if err := f.accept(); !errors.Is(err, io.EOF) {
 		f.event.Reason = session.ErrorLine(err)
 		f.lost(err)

@@ -2,12 +2,14 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -441,6 +443,39 @@ func TestProgramsFindTheForwardsBeforeThem(t *testing.T) {
 	}
 	close(release)
 	both.Wait()
+}
+
+// stuckListener offers connections without end, and does not hear that they are refused.
+type stuckListener struct {
+	reset chan struct{}
+	once  sync.Once
+}
+
+func (l *stuckListener) Port() int { return 80 }
+func (l *stuckListener) Accept(ctx context.Context) (Incoming, error) {
+	return l, ctx.Err()
+}
+func (l *stuckListener) Close(context.Context) error          { return nil }
+func (l *stuckListener) Reset(error)                          { l.once.Do(func() { close(l.reset) }) }
+func (l *stuckListener) Take(context.Context) (Stream, error) { return nil, errors.New("never") }
+func (l *stuckListener) Refuse(error)                         { <-l.reset }
+func (l *stuckListener) Origin() netip.AddrPort               { return netip.AddrPort{} }
+
+// A target that takes nothing holds up nobody's end. That nothing is left is checked by startGateway.
+func TestStuckTargetDoesNotHoldTheEnd(t *testing.T) {
+	l := &stuckListener{reset: make(chan struct{})}
+	g := startGateway(t, func(cfg *Config, g *gateway) {
+		cfg.MaxChannels = 1
+		g.backend.listen = func(string, string) (Listener, error) { return l, nil }
+	})
+	f := g.forwards("web1")
+	if ok, _ := f.tcp(reqForwardTCPIP, "", 0); !ok {
+		t.Fatal("not listening")
+	}
+	<-f.came[chanForwardedTCPIP]
+	f.Close()
+	<-l.reset
+	g.audit.await(t, EventForwardEnd)
 }
 
 func TestTooManyGlobalRequestsEndTheConnection(t *testing.T) {
