@@ -338,7 +338,7 @@ func newConnID() string {
 }
 
 // confine takes out of an invocation what is not the asking end's to say: variables that a client of SSH could not set either, who the
-// client is, and where a command runs, which policy is not told.
+// client is, where a command runs, which policy is not told, and an ssh-agent, which nobody would serve.
 func (s *ControlServer) confine(inv *session.Invocation) {
 	if inv.Spec == nil {
 		return
@@ -348,7 +348,7 @@ func (s *ControlServer) confine(inv *session.Invocation) {
 		env = *s.Env
 	}
 	inv.Spec.Env = env.Filter(inv.Spec.Env)
-	inv.Spec.ClientAddr, inv.Spec.ServerAddr, inv.Spec.Dir = "", "", ""
+	inv.Spec.ClientAddr, inv.Spec.ServerAddr, inv.Spec.Dir, inv.Spec.Agent = "", "", "", false
 }
 
 // operate serves one of Ops.

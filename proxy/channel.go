@@ -18,6 +18,8 @@ func (c *conn) serveChannel(nc gossh.NewChannel) {
 	defer c.guard("channel")
 	n := int(c.channels.Add(1))
 	defer c.channels.Add(-1)
+	c.open.Add(1)
+	defer c.open.Add(-1)
 	switch limit := c.srv.cfg.MaxChannels; {
 	case n > limit+maxRefusals:
 		c.log.Warn("channels opened faster than refusals are read")

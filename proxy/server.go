@@ -158,7 +158,12 @@ func (s *Server) newSSH() *ssh.Server {
 		},
 		RequestHandlers: map[string]ssh.RequestHandler{
 			"default": func(ctx ssh.Context, _ *ssh.Server, req *gossh.Request) (bool, []byte) {
-				return connOf(ctx).globalRequest(req)
+				c, own := connOf(ctx), *req
+				req.WantReply = false // it is for us to answer, when its turn has come
+				if c.establish(c.sshConn()) {
+					c.globalRequest(&own)
+				}
+				return false, nil
 			},
 		},
 	}

@@ -3,6 +3,7 @@
 //
 //	parent ◄─ link (former stdin, stdout) ─► router ─► start       program on pipes or a pty, or sftp
 //	                                            │ ────► dial        TCP and unix sockets
+//	                                            │ ────► listen      the same, the other way: a connection waits until the gateway takes it
 //	                                            │ ────► connect ──► methods ──► link to a child ─► router
 //	                                            │ ────► put_image, info, ping, disconnect
 //	     a run's ssh ─► control socket ─► asks ─┘ ────► invocation, attach: its session, by way of the gateway
