@@ -217,7 +217,7 @@ func (c *runConfig) execute(ctx context.Context, argv []string, place *session.P
 	var signals chan os.Signal
 	if c.signals {
 		signals = make(chan os.Signal, 8)
-		signal.Notify(signals, forwarded...)
+		session.Catch(signals, forwarded...)
 		defer signal.Stop(signals)
 	}
 	if err := cmd.Start(); err != nil {

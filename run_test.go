@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -290,9 +291,10 @@ func TestRunKilledShimEndsTheRemoteCommand(t *testing.T) {
 	tree := realTree(t, nil)
 	for _, sig := range []string{"TERM", "INT", "HUP", "KILL"} {
 		t.Run(sig, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "pid")
-			r := runIn(t, tree, "local", "", script(
-				"ssh x 'echo $$ >"+file+"; exec sleep 1000' & while ! test -s "+file+"; do sleep 0.02; done; kill -"+sig+" $!; wait $!; echo $?"))
+			file, shim := filepath.Join(t.TempDir(), "pid"), filepath.Join(t.TempDir(), "shim")
+			// In the background of a shell ssh would be started to ignore SIGINT.
+			r := runIn(t, tree, "local", "", script("{ while ! test -s "+file+"; do sleep 0.02; done; kill -"+sig+" $(cat "+shim+"); } & "+
+				"sh -c 'echo $$ >"+shim+"; exec ssh x \"echo \\$\\$ >"+file+"; exec sleep 1000\"'; echo $?"))
 			want := "255\n"
 			if sig == "KILL" {
 				want = "137\n"
@@ -303,6 +305,51 @@ func TestRunKilledShimEndsTheRemoteCommand(t *testing.T) {
 			pid := waitFile(t, file)
 			eventually(t, "the remote command ends", func() bool { return processGone(pid) })
 		})
+	}
+}
+
+// nohup has cmd started by a shell that ignores SIGHUP. A link gives it its argv[0].
+func nohup(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink(cmd.Path, filepath.Join(dir, cmd.Args[0])); err != nil {
+		t.Fatal(err)
+	}
+	ignoring := exec.Command("sh", append([]string{"-c", `trap "" HUP; PATH="$0:$PATH"; exec "$@"`, dir}, cmd.Args...)...)
+	ignoring.Env = cmd.Env
+	return ignoring
+}
+
+// What nohup has a run ignore, its program and its ssh ignore too.
+func TestRunHeedsNohup(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts agents")
+	}
+	cmd := nohup(t, runCommand(t, "sh", "-c", `echo $$; exec ssh x 'echo started; read word; exit 7'`))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var shim int
+	if _, err := fmt.Fscanf(out, "%d\nstarted\n", &shim); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{cmd.Process.Pid, shim} {
+		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+			t.Error(err)
+		}
+	}
+	fmt.Fprintln(in, "word")
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 7 {
+		t.Errorf("it ended with %v", cmd.ProcessState)
 	}
 }
 

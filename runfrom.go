@@ -286,7 +286,7 @@ func (c *runConfig) supervised(ctx context.Context, program string, send func(na
 	var signals chan os.Signal
 	if c.signals {
 		signals = make(chan os.Signal, 8)
-		signal.Notify(signals, forwarded...)
+		session.Catch(signals, forwarded...)
 	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup

@@ -127,13 +127,19 @@ func endsWith(t *testing.T, cmd *exec.Cmd, stderr *strings.Builder, words ...str
 }
 
 func TestAgentKilledInMidTransfer(t *testing.T) {
+	for _, sig := range []string{"KILL", "TERM"} {
+		t.Run(sig, func(t *testing.T) { agentKilled(t, sig) })
+	}
+}
+
+func agentKilled(t *testing.T, sig string) {
 	cmd, stderr := bulk(t, "web1")
 	pids := agentPIDs(t, bed.Ann)
 	if len(pids) == 0 {
 		t.Fatal("no agent found")
 	}
-	exec.Command("kill", append([]string{"-KILL"}, pids...)...).Run()
-	endsWith(t, cmd, stderr, "web1")
+	exec.Command("kill", append([]string{"-" + sig}, pids...)...).Run()
+	endsWith(t, cmd, stderr, "lost web1")
 	if r := do(t, b.SSH("web1@gw", "exit 6")); r.code != 6 {
 		t.Errorf("the next connection: exit %d: %s", r.code, r.err)
 	}

@@ -88,3 +88,10 @@ func TestEnded(t *testing.T) {
 		t.Error("an end is what the far side does")
 	}
 }
+
+func TestSudosReasonIsWhatItSaysFirst(t *testing.T) {
+	err := sudoDiagnose([]string{"sudo: unknown user carol", "sudo: error initializing audit plugin sudoers_audit"}, "exit status 1")
+	if got, want := err.Error(), "sudo: unknown user carol"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,6 +1,9 @@
 package methods
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // sudoPrompt is what we make sudo ask with: no word of any language, and nothing that a lecture contains.
 const sudoPrompt = "mitogen-sudo-prompt:"
@@ -82,8 +85,12 @@ func isSudoPrompt(text string) bool {
 	return ok && len(word) >= 1 && len(word) <= 50 && !strings.Contains(word, "*")
 }
 
-// sudoDiagnose shortens what sudo says of a command that it does not allow: it quotes all of it.
+// sudoDiagnose shortens what sudo says of a command that it does not allow: it quotes all of it. Of an unknown account, or a
+// broken sudoers file, it says so first, and then that this has kept a plugin from starting.
 func sudoDiagnose(lines []string, status string) error {
+	lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		return strings.HasPrefix(line, "sudo: error initializing audit plugin ")
+	})
 	words := tellingLine(lines)
 	if before, _, ok := strings.Cut(words, " is not allowed to execute '"); ok {
 		words = before + " is not allowed to execute a shell"

@@ -24,6 +24,11 @@ type ResetError struct{ Reason string }
 
 func (e *ResetError) Error() string { return e.Reason }
 
+// Is makes the reset of a router that closes the loss that it announces.
+func (e *ResetError) Is(target error) bool {
+	return target == ErrLost && e.Reason == ErrClosed.Error()
+}
+
 // brokenError is what a stream fails with when the peer breaks the protocol.
 type brokenError struct {
 	peer *Context

@@ -56,7 +56,7 @@ func splitDest(cmd *cobra.Command, args []string) (dest string, argv []string, e
 }
 
 func sshCommand(opt *options, std stdio) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "ssh [--config FILE] [ssh options] [ACCOUNT@]TARGET [COMMAND…]",
 		Short: "a shell or a command in a target",
 		Long: `ssh opens a session in a target through the running gateway's tree, or one of its own. The first word that is neither --config nor
@@ -79,6 +79,8 @@ command's, or 255.`,
 			return runProgram(cmd, opt, std, "", append([]string{"ssh"}, args...))
 		},
 	}
+	cmd.Flags().StringVar(&opt.config, "config", "", "configuration `FILE`; -c is ssh's") // for the help: it has no short form here
+	return cmd
 }
 
 // ownFlags takes --config off the front of args; all that follows is ssh's.

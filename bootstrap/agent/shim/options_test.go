@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -187,6 +188,22 @@ func TestCommandLinesRefused(t *testing.T) {
 	}
 	if _, err := parse([]string{"-V"}); !errors.Is(err, errVersion{}) {
 		t.Errorf("-V: %v", err)
+	}
+}
+
+// What runs no command has succeeded when it is told to end, as with OpenSSH.
+func TestStatusOfTheKilled(t *testing.T) {
+	for line, want := range map[string]int{"host|true": 255, "host": 255, "-N|host": 0, "-W|h:1|host": 0} {
+		o, err := parse(strings.Split(line, "|"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.killedBy(syscall.SIGTERM); got != want {
+			t.Errorf("%s: SIGTERM gives %d, want %d", line, got, want)
+		}
+		if got := o.killedBy(syscall.SIGINT); got != 255 {
+			t.Errorf("%s: SIGINT gives %d", line, got)
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func (r *run) main() int {
 	}
 	defer r.conn.Close()
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT) // before the command can have started
+	session.Catch(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT) // before the command can have started
 	if err := r.ask(); err != nil {
 		return r.fail(unreachable(err))
 	}
@@ -301,10 +301,21 @@ func (r *run) signals(signals <-chan os.Signal) {
 		default:
 			_ = r.conn.Send(session.InvokeSignal, []byte(strings.TrimPrefix(unix.SignalName(sig.(syscall.Signal)), "SIG")))
 			r.restore()
-			r.verbose("Killed by signal " + number(sig) + ".")
-			os.Exit(exitOwn)
+			status := r.o.killedBy(sig)
+			if status != 0 {
+				r.verbose("Killed by signal " + number(sig) + ".")
+			}
+			os.Exit(status)
 		}
 	}
+}
+
+// killedBy is the exit status when sig ends us: of what runs no command SIGTERM is the orderly end.
+func (o *options) killedBy(sig os.Signal) int {
+	if o.session == typeNone && sig == syscall.SIGTERM {
+		return 0
+	}
+	return exitOwn
 }
 
 // wait obeys what the other end says until the session has ended.
