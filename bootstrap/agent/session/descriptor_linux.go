@@ -5,8 +5,6 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
-
-	"fakessh/router"
 )
 
 // pipeSize is what a busy pipe is made to hold, bytes.
@@ -53,7 +51,8 @@ func (d *Descriptor) growLocked() {
 func (d *Descriptor) readNow(p []byte) (int, error) {
 	switch d.kind {
 	case kindSocket:
-		return router.ReceiveNow(d.fd, [][]byte{p})
+		n, _, err := unix.Recvfrom(d.fd, p, unix.MSG_DONTWAIT)
+		return n, err
 	case kindPipe:
 		n, err := unix.Preadv2(d.fd, [][]byte{p}, -1, unix.RWF_NOWAIT)
 		if err != unix.EOPNOTSUPP {
@@ -74,7 +73,7 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 func (d *Descriptor) writeNow(p []byte) (int, error) {
 	switch d.kind {
 	case kindSocket:
-		return router.SendNow(d.fd, [][]byte{p})
+		return unix.SendmsgN(d.fd, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	case kindPipe:
 		n, err := unix.Pwritev2(d.fd, [][]byte{p}, -1, unix.RWF_NOWAIT)
 		if err != unix.EOPNOTSUPP {
@@ -120,7 +119,7 @@ func pollNow(fd int, events int16) bool {
 // writeVectorNow is writeNow for several pieces, of which it may take the first alone.
 func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
 	if d.kind == kindSocket {
-		return router.SendNow(d.fd, pieces)
+		return unix.SendmsgBuffers(d.fd, pieces, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	}
 	return d.writeNow(pieces[0])
 }
@@ -128,7 +127,8 @@ func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
 // readVectorNow is readNow for several buffers, of which it may fill the first alone.
 func (d *Descriptor) readVectorNow(bufs [][]byte) (int, error) {
 	if d.kind == kindSocket {
-		return router.ReceiveNow(d.fd, bufs)
+		n, _, _, _, err := unix.RecvmsgBuffers(d.fd, bufs, nil, unix.MSG_DONTWAIT)
+		return n, err
 	}
 	return d.readNow(bufs[0])
 }
