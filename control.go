@@ -35,9 +35,9 @@ type ControlServer struct {
 	// Authorize decides about everything that is asked for. What has a Dest is asked about twice: before that is connected,
 	// with Lease nil, and then with the lease that will be used, which knows the account. nil permits everything to whom Admit admits.
 	Authorize func(ctx context.Context, a *Access) error
-	// Ops are operations beside sessions and dials, by name.
 	// Ended is told what became of everything that has a Dest. nil is nobody. It must not block for long.
-	Ended  func(e *ControlEnd)
+	Ended func(e *ControlEnd)
+	// Ops are operations beside sessions and dials, by name.
 	Ops    map[string]ControlOp
 	Env    *authz.EnvList // variables that sessions may set; nil = authz.DefaultEnvList
 	Logger *slog.Logger   // nil discards
@@ -338,7 +338,7 @@ func newConnID() string {
 }
 
 // confine takes out of an invocation what is not the asking end's to say: variables that a client of SSH could not set either, who the
-// client is, and where a command runs, which policy is not told.
+// client is, where a command runs, which policy is not told, and an ssh-agent, which nobody would serve.
 func (s *ControlServer) confine(inv *session.Invocation) {
 	if inv.Spec == nil {
 		return
@@ -348,7 +348,7 @@ func (s *ControlServer) confine(inv *session.Invocation) {
 		env = *s.Env
 	}
 	inv.Spec.Env = env.Filter(inv.Spec.Env)
-	inv.Spec.ClientAddr, inv.Spec.ServerAddr, inv.Spec.Dir = "", "", ""
+	inv.Spec.ClientAddr, inv.Spec.ServerAddr, inv.Spec.Dir, inv.Spec.Agent = "", "", "", false
 }
 
 // operate serves one of Ops.

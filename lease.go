@@ -32,6 +32,27 @@ func (l *Lease) Dial(ctx context.Context, network, address string) (*router.Stre
 	return session.Dial(ctx, l.Context(), network, address)
 }
 
+// Listen listens on address inside the context, as session.Listen does. *NoAnswerError when its agent says nothing.
+func (l *Lease) Listen(ctx context.Context, network, address string) (*session.Listener, error) {
+	ctx, cancel := l.answerBy(ctx, "listen on "+session.OneLine(address), l.patience())
+	defer cancel()
+	return session.Listen(ctx, l.Context(), network, address)
+}
+
+// Unlisten closes a listener of Listen.
+func (l *Lease) Unlisten(ctx context.Context, ln *session.Listener) error {
+	ctx, cancel := l.answerBy(ctx, "stop listening", l.patience())
+	defer cancel()
+	return ln.Close(ctx)
+}
+
+// Take makes a connection that waits in the context a stream.
+func (l *Lease) Take(ctx context.Context, in *session.Incoming) (*router.Stream, error) {
+	ctx, cancel := l.answerBy(ctx, "take a connection", l.patience())
+	defer cancel()
+	return in.Take(ctx)
+}
+
 // patience is how long the agent may take to answer what it can answer at once.
 func (l *Lease) patience() time.Duration {
 	return methods.ConnectTimeout(l.n.chain.last().spec) + answerTime

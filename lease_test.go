@@ -45,6 +45,10 @@ func TestSilentAgentIsNotWaitedForLong(t *testing.T) {
 			_, err := l.Dial(ctx, "tcp", "127.0.0.1:80")
 			return err
 		}, 70 * time.Second, "connect to 127.0.0.1:80 in web1: no answer after 1m10s"},
+		{"listen", session.FuncListen, func(ctx context.Context, l *Lease) error {
+			_, err := l.Listen(ctx, "tcp", "localhost:80")
+			return err
+		}, 40 * time.Second, "listen on localhost:80 in web1: no answer after 40s"},
 		{"invocation", session.FuncInvocation, func(ctx context.Context, l *Lease) error {
 			_, err := (&remoteRun{from: l, ctx: ctx}).fetch(1)
 			return err

@@ -69,7 +69,7 @@ func (r *remoteRun) release() {
 
 // invoked is told of an invocation, on the goroutine that reads the session's items.
 func (r *remoteRun) invoked(item []byte) {
-	id, _, err := session.ParseInvokeItem(item)
+	id, _, err := session.ParseAsk(item)
 	if err != nil {
 		return
 	}
@@ -90,7 +90,7 @@ func (r *remoteRun) invoked(item []byte) {
 // answer tells the agent that there will be no session for an invocation.
 func (r *remoteRun) answer(id uint64, err error) {
 	_ = r.client.SendControl(router.Control{
-		Kind: session.ItemAnswer, Data: session.AppendInvokeItem(nil, id, session.ErrorLine(err)),
+		Kind: session.ItemAnswer, Data: session.AppendAsk(nil, id, session.ErrorLine(err)),
 	})
 }
 

@@ -108,6 +108,8 @@ func TestBuiltinPolicy(t *testing.T) {
 		{"my account by default", "me", Request{Subject: me, Action: Shell, Target: "local"}, true},
 		{"my account by name", "me", Request{Subject: me, Action: SFTPWrite, Target: "local", Account: "me"}, true},
 		{"a forward", "me", Request{Subject: me, Action: ForwardLocal, Target: "local", DestHost: "127.0.0.1", DestPort: 80}, true},
+		{"a listener", "me", Request{Subject: me, Action: ForwardRemote, Target: "local", Account: "me", DestHost: "localhost", DestPort: 80}, true},
+		{"the ssh-agent", "me", Request{Subject: me, Action: AgentForward, Target: "local", Account: "me"}, true},
 		{"another account", "me", Request{Subject: me, Action: Shell, Target: "local", Account: "you"}, false},
 		{"root", "me", Request{Subject: me, Action: Shell, Target: "local", Account: "root"}, false},
 		{"a hop to root", "me", Request{Subject: me, Action: Hop, Target: "local+sudo", Hops: []string{"sudo"}}, false},

@@ -50,6 +50,7 @@ type Record struct {
 	Millis   int64  `json:"ms,omitempty"`
 	BytesIn  int64  `json:"bytes_in,omitempty"` // from the client
 	BytesOut int64  `json:"bytes_out,omitempty"`
+	Count    int64  `json:"count,omitempty"` // connections of a remote or agent forward
 
 	// CommandSHA256 is set where Command is not the exact bytes: too long, or not UTF-8.
 	CommandSHA256 string `json:"command_sha256,omitempty"`

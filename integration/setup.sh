@@ -4,7 +4,7 @@
 set -u
 packages='gcc libc6-dev openssh-server openssh-client rsync git sudo opendoas docker.io busybox-static fish tcsh bash dash
  acl attr expect socat tmux vim-tiny iproute2 procps file python3 python3-paramiko putty-tools dropbear-bin
- qemu-user-static xz-utils curl python3-asyncssh python3-mitogen libssh2-1 sshfs lftp rclone ansible-core'
+ qemu-user-static xz-utils curl openssh-tests python3-asyncssh python3-mitogen libssh2-1 sshfs lftp rclone ansible-core'
 missing=
 for p in $packages; do
   dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"

@@ -44,12 +44,15 @@ func ownParam(m *Method, name string) (Param, bool) {
 
 // ResolveSecrets returns spec with P_file, P_command and P_env replaced by P for each secret parameter P. It
 // belongs to the process that has the configuration, before the spec is dialled or travels: Dial refuses what is left unresolved.
-// A file's or a command's last line end is not part of the secret; the command is run by sh, with ctx.
+// A file's or a command's last line end is not part of the secret; the command is run by sh, and may take connect_timeout.
 func ResolveSecrets(ctx context.Context, spec Spec) (Spec, error) {
 	m, err := lookup(spec)
 	if err != nil {
 		return Spec{}, err
 	}
+	limit := ConnectTimeout(spec)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &TimeoutError{After: limit})
+	defer cancel()
 	out := Spec{Method: spec.Method, Params: maps.Clone(spec.Params)}
 	for name, where := range spec.Params {
 		secret, source := secretSource(m, name)
@@ -124,9 +127,16 @@ func secretEnv(_ context.Context, name string) ([]byte, error) {
 }
 
 func secretCommand(ctx context.Context, command string) ([]byte, error) {
-	out, err := exec.CommandContext(ctx, "sh", "-c", command).Output()
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.WaitDelay = lastWordsWait
+	out, err := cmd.Output()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay): // it ended well, and has left something behind that holds its output
+		return out, nil
+	case errors.As(err, &exit):
 		if said := lastLine(strings.Split(string(exit.Stderr), "\n")); said != "" {
 			return nil, errors.New(said)
 		}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestResolveSecrets(t *testing.T) {
@@ -82,5 +85,24 @@ func TestCheckAcceptsSources(t *testing.T) {
 		if err := sudoMethod.Check(Params{name: "x"}); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
+	}
+}
+
+func TestSecretCommandIsNotWaitedForForEver(t *testing.T) {
+	start := time.Now()
+	spec := Spec{"sudo", Params{"password_command": "sleep 60 & echo $!"}} // as password managers start their agents
+	got, err := ResolveSecrets(t.Context(), spec)
+	secret, _ := got.Params["password"].(Secret)
+	left, noPID := strconv.Atoi(string(secret))
+	if err != nil || noPID != nil {
+		t.Fatalf("%q, %v", string(secret), err)
+	}
+	_ = syscall.Kill(left, syscall.SIGKILL)
+	spec = Spec{"sudo", Params{"password_command": "sleep 5; echo late", "connect_timeout": 0.1}}
+	if _, err := ResolveSecrets(t.Context(), spec); err == nil || err.Error() != "sudo: password_command: not connected after 100ms" {
+		t.Error(err)
+	}
+	if d := time.Since(start); d > 30*time.Second {
+		t.Errorf("it took %v", d)
 	}
 }

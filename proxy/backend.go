@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -130,6 +131,52 @@ func (p *treePlace) Dial(ctx context.Context, network, address string) (Stream, 
 	return s, nil
 }
 
+func (p *treePlace) Listen(ctx context.Context, network, address string) (Listener, error) {
+	l, err := p.lease.Listen(ctx, network, address)
+	if err != nil {
+		return nil, p.cause(err)
+	}
+	return &treeListener{l, p}, nil
+}
+
+// treeListener is a listener in an agent.
+type treeListener struct {
+	*session.Listener
+	place *treePlace
+}
+
+// Accept is of Listener.
+func (l *treeListener) Accept(ctx context.Context) (Incoming, error) {
+	in, err := l.Listener.Accept(ctx)
+	if err != nil {
+		return nil, l.place.cause(err)
+	}
+	return &treeIncoming{in, l.place}, nil
+}
+
+// Close is of Listener.
+func (l *treeListener) Close(ctx context.Context) error {
+	return l.place.lease.Unlisten(ctx, l.Listener)
+}
+
+// treeIncoming is a connection that waits in an agent.
+type treeIncoming struct {
+	*session.Incoming
+	place *treePlace
+}
+
+// Take is of Incoming.
+func (i *treeIncoming) Take(ctx context.Context) (Stream, error) {
+	s, err := i.place.lease.Take(ctx, i.Incoming)
+	if err != nil {
+		return nil, i.place.cause(err)
+	}
+	return s, nil
+}
+
+// Origin is of Incoming.
+func (i *treeIncoming) Origin() netip.AddrPort { return i.From }
+
 // lossNews is how long the tree may take to say why a context is lost when a stream knows that it is.
 const lossNews = 250 * time.Millisecond
 
@@ -152,6 +199,11 @@ func (p *treePlace) cause(err error) error {
 type treeSession struct {
 	*session.Client
 	place *treePlace
+}
+
+// Agent is of Session.
+func (s *treeSession) Agent(serve func(Incoming)) {
+	s.Accepted = func(in *session.Incoming) { serve(&treeIncoming{in, s.place}) }
 }
 
 // Output is of Session.

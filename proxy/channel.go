@@ -18,6 +18,8 @@ func (c *conn) serveChannel(nc gossh.NewChannel) {
 	defer c.guard("channel")
 	n := int(c.channels.Add(1))
 	defer c.channels.Add(-1)
+	c.open.Add(1)
+	defer c.open.Add(-1)
 	switch limit := c.srv.cfg.MaxChannels; {
 	case n > limit+maxRefusals:
 		c.log.Warn("channels opened faster than refusals are read")
@@ -27,8 +29,19 @@ func (c *conn) serveChannel(nc gossh.NewChannel) {
 	case c.srv.isDraining():
 		c.reject(nc, gossh.ConnectionFailed, errShutdown.Error())
 	default:
-		c.dispatch(nc)
+		c.serveCounted(nc)
 	}
+}
+
+// serveCounted serves a channel that counts among those of its principal, by whatever connection.
+func (c *conn) serveCounted(nc gossh.NewChannel) {
+	principal := c.subject().Principal
+	if !c.srv.open.enter(principal, maxOpen) {
+		c.reject(nc, gossh.ResourceShortage, "too many channels")
+		return
+	}
+	defer c.srv.open.leave(principal)
+	c.dispatch(nc)
 }
 
 func (c *conn) dispatch(nc gossh.NewChannel) {

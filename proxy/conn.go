@@ -15,7 +15,6 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"fakessh/authz"
-	"fakessh/bootstrap/agent/session"
 )
 
 // conn is one SSH connection: of a client, or, with host set, of a client to a virtual host inside a client's connection.
@@ -28,6 +27,10 @@ type conn struct {
 	ctx       context.Context // ends with the connection
 	cancel    context.CancelCauseFunc
 	channels  *atomic.Int32 // shared with the virtual hosts inside
+	open      atomic.Int32  // channels that are its own
+	incoming  atomic.Int32  // connections from inside its target
+	globals   globals
+	remotes   remotes
 
 	ciphers []string                 // to offer; nil: all
 	meta    gossh.ServerPreAuthConn  // whose User changes from try to try
@@ -243,27 +246,4 @@ func (c *conn) keepAlive() {
 // nextCheck is when the silence will have lasted for the next whole number of intervals.
 func nextCheck(interval, idle time.Duration) time.Duration {
 	return interval - idle%interval
-}
-
-// globalRequest answers a request that belongs to no channel.
-func (c *conn) globalRequest(req *gossh.Request) (ok bool, reply []byte) {
-	defer func() {
-		if c.recovered(recover(), "global request") {
-			ok, reply = false, nil
-		}
-	}()
-	switch req.Type {
-	case reqKeepAlive:
-		return true, nil
-	case reqNoMoreSessions:
-		c.sessions.shut(time.Now())
-		return true, nil
-	case reqHostKeysProve:
-		proofs, err := c.proveHostKeys(req.Payload)
-		if err != nil {
-			c.log.Info("host keys not proven", "err", session.OneLine(err.Error()))
-		}
-		return err == nil, proofs
-	}
-	return false, nil // also tcpip-forward: "remote port forwarding failed"
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -30,8 +31,8 @@ const (
 	EventVirtualHost  EventKind = "virtual_host"  // -J, terminated here: an inner login
 	EventSessionStart EventKind = "session_start" // a program runs
 	EventSessionEnd   EventKind = "session_end"   // it has ended, or was lost, or never ran: Status, Signal, Reason
-	EventForwardStart EventKind = "forward_start" // a -L, -W or -J connection has been made
-	EventForwardEnd   EventKind = "forward_end"   // and is closed
+	EventForwardStart EventKind = "forward_start" // a -L, -W or -J connection has been made; or -R or -A listens
+	EventForwardEnd   EventKind = "forward_end"   // and is closed; Count, and Reason when a -R was not cancelled
 	EventRefused      EventKind = "refused"       // for a reason that is not policy: Reason
 )
 
@@ -53,6 +54,7 @@ type Event struct {
 	Status  uint32
 	Signal  string
 	In, Out int64 // bytes from and to the client
+	Count   int64 // connections of a -R or -A
 	Elapsed time.Duration
 	Reason  string
 }
@@ -88,11 +90,7 @@ func (c *conn) arrive(ctx context.Context, t *Target, account string, reqs ...au
 			return nil, err
 		}
 	}
-	likely := account
-	if likely == "" {
-		likely = t.Account
-	}
-	if err := c.askAll(c.srv.cfg.Decider.Possible, t, likely, reqs); err != nil {
+	if err := c.possible(t, account, reqs...); err != nil {
 		return nil, err
 	}
 	place, err := c.srv.cfg.Backend.Connect(ctx, t, account)
@@ -104,6 +102,11 @@ func (c *conn) arrive(ctx context.Context, t *Target, account string, reqs ...au
 		return nil, err
 	}
 	return place, nil
+}
+
+// possible asks whether all of reqs could be allowed in t, before anything is connected.
+func (c *conn) possible(t *Target, account string, reqs ...authz.Request) error {
+	return c.askAll(c.srv.cfg.Decider.Possible, t, cmp.Or(account, t.Account), reqs)
 }
 
 func (c *conn) askAll(decide func(authz.Request) authz.Decision, t *Target, account string, reqs []authz.Request) error {

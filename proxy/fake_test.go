@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,7 @@ type fakeBackend struct {
 	hosts   map[string]string // target → address of its real sshd
 	start   func(ctx context.Context, spec *session.Spec) (Session, error)
 	dial    func() error // nil: really
+	listen  func(network, address string) (Listener, error)
 
 	accounts map[string]string
 	places   atomic.Int32 // not released
@@ -99,6 +101,85 @@ func (p *fakePlace) Dial(ctx context.Context, network, address string) (Stream, 
 	return fakeStream{nc.(halfConn)}, nil
 }
 
+func (p *fakePlace) Listen(_ context.Context, network, address string) (Listener, error) {
+	if p.b.listen != nil {
+		return p.b.listen(network, address)
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return newFakeListener(l), nil
+}
+
+// fakeListener listens on this machine.
+type fakeListener struct {
+	net.Listener
+	lost     chan struct{} // closed by Reset
+	once     sync.Once
+	cause    error
+	incoming chan Incoming
+	closed   chan struct{} // closed when nothing more comes
+}
+
+func newFakeListener(l net.Listener) *fakeListener {
+	f := &fakeListener{Listener: l, lost: make(chan struct{}), incoming: make(chan Incoming), closed: make(chan struct{})}
+	go func() { // ends with the listener
+		defer close(f.closed)
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			select {
+			case f.incoming <- &fakeIncoming{nc.(halfConn)}:
+			case <-f.lost:
+				nc.Close()
+			}
+		}
+	}()
+	return f
+}
+
+func (l *fakeListener) Port() int {
+	if addr, ok := l.Addr().(*net.TCPAddr); ok {
+		return addr.Port
+	}
+	return 0
+}
+
+func (l *fakeListener) Accept(ctx context.Context) (Incoming, error) {
+	select {
+	case in := <-l.incoming:
+		return in, nil
+	case <-l.lost:
+		return nil, l.cause
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-l.closed:
+		return nil, io.EOF
+	}
+}
+
+func (l *fakeListener) Close(context.Context) error { return l.Listener.Close() }
+
+func (l *fakeListener) Reset(cause error) {
+	l.once.Do(func() {
+		l.cause = cause
+		close(l.lost)
+		l.Listener.Close()
+	})
+}
+
+type fakeIncoming struct{ nc halfConn }
+
+func (i *fakeIncoming) Take(context.Context) (Stream, error) { return fakeStream{i.nc}, nil }
+func (i *fakeIncoming) Refuse(error)                         { i.nc.Close() }
+func (i *fakeIncoming) Origin() netip.AddrPort {
+	addr, _ := netip.ParseAddrPort(i.nc.RemoteAddr().String())
+	return addr
+}
+
 func (b *fakeBackend) lastSpec() session.Spec {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,15 +197,17 @@ func (s fakeStream) Reset(error) { s.Close() }
 
 // localSession is a process of this machine.
 type localSession struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    io.Reader
-	err    io.Reader
-	tty    *os.File
-	once   sync.Once
-	cause  error
-	reset  chan struct{}
-	exited chan struct{}
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     io.Reader
+	err     io.Reader
+	tty     *os.File
+	once    sync.Once
+	cause   error
+	reset   chan struct{}
+	drained chan struct{} // closed when Output is done
+	waited  func() error
+	agent   net.Listener // of Spec.Agent
 }
 
 func startLocal(spec *session.Spec) (*localSession, error) {
@@ -139,7 +222,17 @@ func startLocal(spec *session.Spec) (*localSession, error) {
 	for k, v := range spec.Env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
-	s := &localSession{cmd: cmd, reset: make(chan struct{}), exited: make(chan struct{})}
+	s := &localSession{cmd: cmd, reset: make(chan struct{}), drained: make(chan struct{}), waited: sync.OnceValue(cmd.Wait)}
+	if spec.Agent {
+		dir, err := os.MkdirTemp("", "fake-agent-")
+		if err != nil {
+			return nil, err
+		}
+		if s.agent, err = net.Listen("unix", filepath.Join(dir, "s")); err != nil {
+			return nil, err
+		}
+		cmd.Env = append(cmd.Env, "SSH_AUTH_SOCK="+s.agent.Addr().String())
+	}
 	if spec.PTY != nil {
 		size := &pty.Winsize{Rows: uint16(spec.PTY.Size.Rows), Cols: uint16(spec.PTY.Size.Columns)}
 		f, err := pty.StartWithSize(cmd, size)
@@ -160,6 +253,7 @@ func startLocal(spec *session.Spec) (*localSession, error) {
 }
 
 func (s *localSession) Output(stdout, stderr io.Writer) error {
+	defer close(s.drained)
 	errs := make(chan error, 1)
 	go func() { _, err := io.Copy(stderr, s.err); errs <- err }()
 	_, err := io.Copy(stdout, s.out)
@@ -187,6 +281,17 @@ func (s *localSession) Signal(name string) error {
 	sig := map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}[name]
 	return syscall.Kill(-s.cmd.Process.Pid, sig)
 }
+func (s *localSession) Agent(serve func(Incoming)) {
+	go func() { // ends with Close
+		for {
+			nc, err := s.agent.Accept()
+			if err != nil {
+				return
+			}
+			serve(&fakeIncoming{nc.(halfConn)})
+		}
+	}()
+}
 func (s *localSession) Break(uint32) error { return nil }
 func (s *localSession) StopOutput(class router.Class) error {
 	if class != router.Main {
@@ -195,8 +300,13 @@ func (s *localSession) StopOutput(class router.Class) error {
 	return s.out.(io.Closer).Close()
 }
 
-func (s *localSession) Wait(context.Context) (session.Exit, error) {
-	err := s.cmd.Wait()
+func (s *localSession) Wait(ctx context.Context) (session.Exit, error) {
+	select {
+	case <-s.drained: // or Wait would close what it reads from
+	case <-ctx.Done():
+		return session.Exit{}, ctx.Err()
+	}
+	err := s.waited()
 	var ee *exec.ExitError
 	if errors.As(err, &ee) {
 		if ws := ee.Sys().(syscall.WaitStatus); ws.Signaled() {
@@ -216,6 +326,10 @@ func (s *localSession) Reset(cause error) {
 }
 
 func (s *localSession) Close() error {
+	if s.agent != nil {
+		s.agent.Close()
+		os.Remove(filepath.Dir(s.agent.Addr().String()))
+	}
 	if s.tty != nil {
 		s.tty.Close()
 	}

@@ -169,7 +169,7 @@ func (c *conn) serveForward(nc gossh.NewChannel, f forward) {
 	ev := Event{Kind: EventForwardStart, Target: f.target.Name, Account: f.account, Action: f.action, Dest: f.addr, Mode: f.mode}
 	c.audit(ev)
 	begun := time.Now()
-	r := &relay{ch: ch, reqs: reqs, stream: stream}
+	r := &relay{ch: ch, reqs: reqs, stream: stream, in: new(counter), out: new(counter)}
 	r.run(ctx)
 	ev.Kind, ev.In, ev.Out, ev.Elapsed = EventForwardEnd, r.in.Load(), r.out.Load(), time.Since(begun)
 	c.audit(ev)
@@ -189,7 +189,9 @@ func (c *conn) dial(ctx context.Context, f forward) (stream Stream, release func
 	if err != nil {
 		return nil, nil, err
 	}
-	stream, err = place.Dial(ctx, f.network, f.addr)
+	if err = c.globals.pending.wait(ctx); err == nil {
+		stream, err = place.Dial(ctx, f.network, f.addr)
+	}
 	if err != nil {
 		place.Release()
 		return nil, nil, err

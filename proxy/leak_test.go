@@ -12,7 +12,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	t.Run("use", func(t *testing.T) {
 		g := startGateway(t)
 		for _, args := range [][]string{
-			{"web1@gw", "exit 1"}, {"nosuch@gw", "true"}, {"nobody=web1@gw", "true"}, {"-J", "gw", "alice@web1", "true"}, {"-W", "127.0.0.1:1", "web1@gw"},
+			{"web1@gw", "exit 1"}, {"nosuch@gw", "true"}, {"nobody=web1@gw", "true"}, {"-J", "gw", "alice@web1", "true"},
+			{"-A", "-R", "0:127.0.0.1:1", "web1@gw", "true"}, {"-W", "127.0.0.1:1", "web1@gw"},
 		} {
 			run(t, g.ssh(args...))
 		}
@@ -23,6 +24,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		if err := s.Start("sleep 60"); err != nil {
 			t.Fatal(err)
 		}
+		f := g.forwards("web1")
+		_, port := f.tcp(reqForwardTCPIP, "", 0)
+		connectTo(t, "tcp", destination("127.0.0.1", int(port)))
+		f.accept(chanForwardedTCPIP)
 	})
 	var stacks string
 	for range 200 { // goroutines that are done may not have left yet

@@ -3,9 +3,10 @@ package proxy
 import "sync"
 
 // What one principal may have open at once, by whatever number of connections. A session that waits for its program, or for the request of
-// one, holds what the client has sent already: a channel's window, 2 MiB, at most.
+// one, holds what the client has sent already: a channel's window, 2 MiB, at most. So does every channel whose far side takes nothing.
 const (
 	maxConnections = 1000
+	maxOpen        = 2000 // channels
 	maxUnbegun     = 256
 )
 

@@ -38,6 +38,29 @@ func TestSessionsThatWaitAreBounded(t *testing.T) {
 	}
 }
 
+// A connection may have many channels, and a principal many connections: but not the product of both.
+func TestChannelsOfAPrincipalAreBounded(t *testing.T) {
+	g := startGateway(t)
+	client := g.client("web1")
+	session, _, err := client.OpenChannel(chanSession, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for g.open.enter("alice", maxOpen) { // as other connections of hers
+	}
+	_, _, err = client.OpenChannel(chanSession, nil)
+	if want := `ssh: rejected: resource shortage ("too many channels")`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	session.Close()
+	if !eventually(func() bool {
+		_, _, err := client.OpenChannel(chanSession, nil)
+		return err == nil
+	}) {
+		t.Error("a channel that is closed counts")
+	}
+}
+
 func TestTally(t *testing.T) {
 	var n tally
 	for i, want := range []bool{true, true, false} {

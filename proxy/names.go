@@ -2,9 +2,12 @@ package proxy
 
 // Channel types (RFC 4254 and OpenSSH's PROTOCOL).
 const (
-	chanSession     = "session"                        // RFC 4254 section 6.1
-	chanDirectTCPIP = "direct-tcpip"                   // RFC 4254 section 7.2
-	chanDirectUnix  = "direct-streamlocal@openssh.com" // PROTOCOL section 2.4
+	chanSession        = "session"                           // RFC 4254 section 6.1
+	chanDirectTCPIP    = "direct-tcpip"                      // RFC 4254 section 7.2
+	chanDirectUnix     = "direct-streamlocal@openssh.com"    // PROTOCOL section 2.4
+	chanForwardedTCPIP = "forwarded-tcpip"                   // RFC 4254 section 7.2; ours to open
+	chanForwardedUnix  = "forwarded-streamlocal@openssh.com" // PROTOCOL section 2.4; ours to open
+	chanAgent          = "auth-agent@openssh.com"            // the agent forwarding draft; ours to open
 )
 
 // Requests on a session channel.
@@ -30,6 +33,11 @@ const (
 	reqNoMoreSessions = "no-more-sessions@openssh.com" // PROTOCOL section 2.2
 	reqHostKeys       = "hostkeys-00@openssh.com"      // PROTOCOL section 2.5
 	reqHostKeysProve  = "hostkeys-prove-00@openssh.com"
+
+	reqForwardTCPIP       = "tcpip-forward"        // RFC 4254 section 7.1
+	reqCancelForwardTCPIP = "cancel-tcpip-forward" // RFC 4254 section 7.1
+	reqForwardUnix        = "streamlocal-forward@openssh.com"
+	reqCancelForwardUnix  = "cancel-streamlocal-forward@openssh.com"
 )
 
 // subsystemSFTP is the one subsystem there is.

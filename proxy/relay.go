@@ -47,7 +47,7 @@ type relay struct {
 	ch      gossh.Channel
 	reqs    <-chan *gossh.Request
 	stream  Stream
-	in, out counter
+	in, out *counter
 }
 
 // run serves the relay. It returns when the client has closed the channel.
@@ -82,7 +82,7 @@ func (r *relay) run(ctx context.Context) {
 
 // inward carries what the client sends.
 func (r *relay) inward() {
-	if _, err := io.Copy(r.stream, &countReader{r.ch, &r.in}); err != nil {
+	if _, err := io.Copy(r.stream, &countReader{r.ch, r.in}); err != nil {
 		_, _ = io.Copy(io.Discard, r.ch) // the far side takes no more
 		return
 	}
@@ -101,7 +101,7 @@ func (r *relay) outward() {
 }
 
 func (r *relay) copyOut() error {
-	out := &countWriter{r.ch, &r.out}
+	out := &countWriter{r.ch, r.out}
 	if src, ok := r.stream.(chunkSource); ok {
 		return writeChunks(src, out, io.Discard)
 	}

@@ -140,6 +140,29 @@ func parseDirectUnix(payload []byte) (string, error) {
 	return m.Path, nil
 }
 
+// parseForward is the payload of a request for a listener, or of its end.
+func parseForward(request string, payload []byte) (remoteAddr, error) {
+	switch request {
+	case reqForwardTCPIP, reqCancelForwardTCPIP:
+		var m struct {
+			Host string
+			Port uint32
+		}
+		if err := gossh.Unmarshal(payload, &m); err != nil {
+			return remoteAddr{}, badPayload(request, err)
+		}
+		if len(m.Host) > maxHost || !printable(m.Host) || m.Port > 65535 || m.Port == 0 && request == reqCancelForwardTCPIP {
+			return remoteAddr{}, badPayload(request, errors.New("no such address"))
+		}
+		return remoteAddr{network: "tcp", name: m.Host, port: m.Port}, nil
+	}
+	path, err := parseText(request, payload)
+	if err == nil && (path == "" || len(path) > maxPath) {
+		err = badPayload(request, errors.New("no such path"))
+	}
+	return remoteAddr{network: "unix", name: path}, err
+}
+
 func badPayload(what string, err error) error { return fmt.Errorf("malformed %s: %w", what, err) }
 
 // printable reports whether s is visible ASCII throughout.

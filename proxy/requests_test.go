@@ -41,6 +41,35 @@ func TestParseDirectTCPIP(t *testing.T) {
 	}
 }
 
+func TestParseForward(t *testing.T) {
+	type tcp struct {
+		Host string
+		Port uint32
+	}
+	for _, m := range []tcp{{"", 65536}, {"a b", 1}, {"\x1b[2J", 1}, {strings.Repeat("x", maxHost+1), 1}} {
+		if _, err := parseForward(reqForwardTCPIP, gossh.Marshal(m)); err == nil {
+			t.Errorf("%+v is accepted", m)
+		}
+	}
+	if _, err := parseForward(reqCancelForwardTCPIP, gossh.Marshal(tcp{"", 0})); err == nil {
+		t.Error("the end of no port in particular is accepted")
+	}
+	for _, path := range []string{"", "a\x00b", strings.Repeat("x", maxPath+1)} {
+		if _, err := parseForward(reqForwardUnix, gossh.Marshal(struct{ P string }{path})); err == nil {
+			t.Errorf("%.20q is accepted", path)
+		}
+	}
+	for host, want := range map[string]string{
+		"": "localhost:80", "*": "localhost:80", "localhost": "localhost:80", "0.0.0.0": "localhost:80", "::": "localhost:80", "192.0.2.1": "localhost:80",
+		"127.0.0.1": "127.0.0.1:80", "::1": "[::1]:80",
+	} {
+		a, err := parseForward(reqForwardTCPIP, gossh.Marshal(tcp{host, 80}))
+		if err != nil || a.address() != want || a.name != host {
+			t.Errorf("%q: %+v at %s, %v", host, a, a.address(), err)
+		}
+	}
+}
+
 func FuzzPayloads(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(gossh.Marshal(struct{ A string }{"ls -l"}))
@@ -52,6 +81,15 @@ func FuzzPayloads(f *testing.F) {
 		A, B string
 		C    uint32
 	}{"/run/x", "", 0}))
+	f.Add(gossh.Marshal(struct{ A string }{"/run/user/1000/socket"}))
+	f.Add(gossh.Marshal(struct {
+		A string
+		B uint32
+	}{"localhost", 0}))
+	f.Add(gossh.Marshal(struct {
+		A string
+		B uint32
+	}{"*", 8080}))
 	f.Add(gossh.Marshal(struct {
 		A          string
 		B, C, D, E uint32
@@ -75,6 +113,16 @@ func FuzzPayloads(f *testing.F) {
 		}
 		if p, err := parseDirectUnix(payload); err == nil && (p == "" || strings.ContainsRune(p, 0)) {
 			t.Errorf("path %q", p)
+		}
+		for _, request := range []string{reqForwardTCPIP, reqCancelForwardTCPIP, reqForwardUnix, reqCancelForwardUnix} {
+			a, err := parseForward(request, payload)
+			if err != nil {
+				continue
+			}
+			local := a.bound() == "localhost" || a.bound() == "127.0.0.1" || a.bound() == "::1"
+			if a.port > 65535 || strings.ContainsRune(a.name, 0) || (a.network == "tcp") != local && a.network != "unix" {
+				t.Errorf("%s: %+v", request, a)
+			}
 		}
 		parseEnv(payload)
 		parseBreak(payload)

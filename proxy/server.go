@@ -63,6 +63,7 @@ type Server struct {
 	busy     gauge // sessions and relays
 	running  gauge // goroutines that serve a connection or channel
 	logins   tally // connections with an identity
+	open     tally // channels
 	waiting  tally // sessions without a program
 
 	mu        sync.Mutex
@@ -157,7 +158,12 @@ func (s *Server) newSSH() *ssh.Server {
 		},
 		RequestHandlers: map[string]ssh.RequestHandler{
 			"default": func(ctx ssh.Context, _ *ssh.Server, req *gossh.Request) (bool, []byte) {
-				return connOf(ctx).globalRequest(req)
+				c, own := connOf(ctx), *req
+				req.WantReply = false // it is for us to answer, when its turn has come
+				if c.establish(c.sshConn()) {
+					c.globalRequest(&own)
+				}
+				return false, nil
 			},
 		},
 	}

@@ -27,6 +27,7 @@ type sessionChannel struct {
 	cancel   context.CancelCauseFunc
 	spec     session.Spec // the request loop's until run
 	started  bool
+	agent    bool // asked for, and not impossible
 	envBytes int
 	replies  replies
 	control  control
@@ -106,10 +107,12 @@ func (s *sessionChannel) request(req *gossh.Request) bool {
 		return err == nil && s.started && s.spec.PTY != nil && s.control.sendBreak(ms)
 	case reqEndOfWrite:
 		return s.started && s.control.stopOutput()
+	case reqAgent:
+		return s.wantAgent(req.Payload)
 	case reqKeepAlive:
 		return true
 	}
-	return false // among them x11-req, auth-agent-req: not served
+	return false // among them x11-req: not served
 }
 
 func (s *sessionChannel) env(payload []byte) bool {
@@ -198,7 +201,15 @@ func (s *sessionChannel) execute() (session.Exit, error) {
 		return session.Exit{}, s.cause(err)
 	}
 	defer place.Release()
-	s.spec.ReadOnly = s.spec.Kind == session.Subsystem && s.c.ask(target, authz.Request{Action: authz.SFTPWrite, Account: place.Account()}) != nil
+	may := func(action authz.Action) bool {
+		return s.c.ask(target, authz.Request{Action: action, Account: place.Account()}) == nil
+	}
+	subsystem := s.spec.Kind == session.Subsystem
+	s.spec.ReadOnly = subsystem && !may(authz.SFTPWrite)
+	s.spec.Agent = s.agent && !subsystem && may(authz.AgentForward)
+	if err := s.c.globals.pending.wait(s.ctx); err != nil {
+		return session.Exit{}, s.cause(err)
+	}
 	program, err := place.Start(s.ctx, &s.spec)
 	if err != nil {
 		return session.Exit{}, s.cause(err)
@@ -217,6 +228,9 @@ func (s *sessionChannel) execute() (session.Exit, error) {
 // attend carries bytes between the channel and the program until the program has ended.
 func (s *sessionChannel) attend(program Session) (session.Exit, error) {
 	defer context.AfterFunc(s.ctx, func() { program.Reset(context.Cause(s.ctx)) })()
+	if s.spec.Agent {
+		defer s.serveAgent(program)()
+	}
 	s.wg.Go(func() {
 		defer s.c.guard("input")
 		s.input(program)

@@ -216,6 +216,7 @@ func (s *scriptedSession) Output(stdout, stderr io.Writer) error { return s.outp
 func (s *scriptedSession) ReadFrom(r io.Reader) (int64, error)   { return io.Copy(io.Discard, r) }
 func (s *scriptedSession) CloseWrite() error                     { return nil }
 func (s *scriptedSession) Close() error                          { return nil }
+func (s *scriptedSession) Agent(func(Incoming))                  {}
 func (s *scriptedSession) Resize(size session.Size) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"io"
+	"net/netip"
 
 	"fakessh"
 	"fakessh/bootstrap/agent/session"
@@ -49,8 +50,33 @@ type Place interface {
 	Start(ctx context.Context, spec *session.Spec) (Session, error)
 	// Dial connects to an address from there; network is "tcp" or "unix". The Stream must be closed.
 	Dial(ctx context.Context, network, address string) (Stream, error)
+	// Listen listens there: network "tcp" on "127.0.0.1", "::1", or "localhost" for both; or "unix" on a path. The Listener must be reset,
+	// after Close too.
+	Listen(ctx context.Context, network, address string) (Listener, error)
 	// Release is called when everything that was started there is closed.
 	Release()
+}
+
+// Listener is an address inside a target at which connections come.
+type Listener interface {
+	// Port is the port, of "tcp".
+	Port() int
+	// Accept waits for the next connection. io.EOF after Close, else the reason why there will be none.
+	Accept(ctx context.Context) (Incoming, error)
+	// Close stops listening and returns when the address is free again. Connections that were taken stay.
+	Close(ctx context.Context) error
+	// Reset stops listening at once. Idempotent.
+	Reset(cause error)
+}
+
+// Incoming is a connection that waits in a target. One of its methods has to be called, once.
+type Incoming interface {
+	// Take makes it a Stream, which must be closed.
+	Take(ctx context.Context) (Stream, error)
+	// Refuse has it closed.
+	Refuse(why error)
+	// Origin is where it came from, as the target says; zero where that is nowhere.
+	Origin() netip.AddrPort
 }
 
 // Session is a running program. Output, ReadFrom and the rest may be called at the same time.
@@ -68,6 +94,9 @@ type Session interface {
 	// StopOutput says that nobody reads that output any more: a program that writes on gets SIGPIPE. What it has written is
 	// still to be taken.
 	StopOutput(router.Class) error
+	// Agent has connections to the program's ssh-agent (session.Spec.Agent) served, until the session's end. It is called before Wait, by whom
+	// they come: somebody has to wait while the program runs.
+	Agent(serve func(Incoming))
 	// Wait waits for the exit, which comes after all output.
 	Wait(ctx context.Context) (session.Exit, error)
 	// Reset ends the session at once; the program gets SIGHUP. Idempotent.

@@ -79,8 +79,7 @@ func (c *conn) serveInner(outer *conn, name string) error {
 	go func() { // ends with the inner connection
 		defer c.guard("global requests")
 		for req := range reqs {
-			ok, reply := c.globalRequest(req)
-			_ = req.Reply(ok, reply)
+			c.globalRequest(req)
 		}
 	}()
 	for nc := range chans {

@@ -9,7 +9,7 @@ import (
 )
 
 // Context is this router's view of a node; there is one object per id while the node lives. A lost
-// one stays lost, as ids are not used twice.
+// one stays lost: its id is used again only after all others.
 type Context struct {
 	r  *Router
 	id ContextID
@@ -229,7 +229,10 @@ func (c *Context) ask(ctx context.Context, h Handle, payload []byte) (*Message, 
 	if err != nil {
 		return nil, err
 	}
-	c.r.Route(&Message{Dst: c.id, Handle: h, ReplyTo: reply, Data: payload})
+	if err := c.r.routeUntil(ctx, &Message{Dst: c.id, Handle: h, ReplyTo: reply, Data: payload}); err != nil {
+		_ = c.r.RemoveHandler(reply) // the context may just have been lost
+		return nil, err
+	}
 	select {
 	case m := <-answer:
 		return c.judge(m)
@@ -257,7 +260,9 @@ func (c *Context) judge(m *Message) (*Message, error) {
 
 // Shutdown sends SHUTDOWN and waits until the context is lost.
 func (c *Context) Shutdown(ctx context.Context) error {
-	c.r.Route(&Message{Dst: c.id, Handle: HandleShutdown})
+	if err := c.r.routeUntil(ctx, &Message{Dst: c.id, Handle: HandleShutdown}); err != nil {
+		return err
+	}
 	select {
 	case <-c.done:
 		return nil

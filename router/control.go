@@ -59,7 +59,18 @@ func parseRoute(payload []byte) (ContextID, string, error) {
 	return ContextID(id), strings.ToValidUTF8(name, "\ufffd"), nil
 }
 
+// awaitParent makes the sender of news wait while the queue to the parent, who hears of them too, is at its bound.
+func (r *Router) awaitParent(m *Message) {
+	r.mu.RLock()
+	parent := r.parent
+	r.mu.RUnlock()
+	if parent != nil && parent != m.link {
+		parent.q.awaitSpace()
+	}
+}
+
 func (r *Router) onAddRoute(m *Message) {
+	r.awaitParent(m)
 	id, name, err := parseRoute(m.Data)
 	if err == nil && m.link.parent {
 		err = errRouteAbove
@@ -73,6 +84,7 @@ func (r *Router) onAddRoute(m *Message) {
 }
 
 func (r *Router) onDelRoute(m *Message) {
+	r.awaitParent(m)
 	id, _, err := parseRoute(m.Data)
 	if err != nil {
 		m.link.logPeer(LevelError, "Cannot delete route", "err", err.Error())

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sort"
 	"sync"
 
 	"fakessh/router/pickle"
 )
 
-// idSpace hands out context ids. In a master it counts; elsewhere it uses up blocks that the master grants.
-// It also knows what it gave to whom, so that a child cannot announce an id that somebody else is about to use.
+// idSpace hands out context ids. In a master it counts, and begins again at the end: a child may ask for many more than it has contexts.
+// Elsewhere it uses up blocks that the master grants. It also knows what it gave to whom, so that a child cannot announce an id that somebody else is about to use.
 type idSpace struct {
 	r    *Router
 	turn chan struct{} // held by whoever asks the master
@@ -19,6 +20,7 @@ type idSpace struct {
 	mu     sync.Mutex
 	next   uint64
 	end    uint64      // of the current block; in a master of the id space
+	again  bool        // in a master: ids may be in use
 	blocks []blockSpan // elsewhere: what the master granted us
 	grants []grant     // in a master: what it granted, ascending
 }
@@ -66,14 +68,57 @@ func (r *Router) AllocateID(ctx context.Context) (ContextID, error) {
 	}
 }
 
+// take uses the next id. Router.mu is not held.
 func (s *idSpace) take() (ContextID, bool) {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next >= s.end {
-		return 0, false
+	b, ok := s.spanLocked(1)
+	return ContextID(b.first), ok
+}
+
+// spanLocked is the next n ids that nobody has. Router.mu is held, for reading at least.
+func (s *idSpace) spanLocked(n uint64) (b blockSpan, ok bool) {
+	for rounds := 0; rounds < 2; {
+		b = blockSpan{s.next, s.next + n}
+		if b.last > s.end {
+			if !s.r.isMaster() {
+				return b, false
+			}
+			s.next, s.again = 1, true
+			rounds++
+			continue
+		}
+		if used := s.usedLocked(b); used > 0 {
+			s.next = used
+			continue
+		}
+		s.next = b.last
+		return b, true
 	}
-	s.next++
-	return ContextID(s.next - 1), true
+	return b, false
+}
+
+// usedLocked is one past an id of b, or of a block that b overlaps, that somebody has; 0 if nobody has any.
+func (s *idSpace) usedLocked(b blockSpan) uint64 {
+	if !s.again {
+		return 0
+	}
+	if i := s.grantAfterLocked(b.first); i < len(s.grants) && s.grants[i].first < b.last {
+		return s.grants[i].last
+	}
+	for id := b.first; id < b.last; id++ {
+		if s.r.routes[ContextID(id)] != nil {
+			return id + 1
+		}
+	}
+	return 0
+}
+
+// grantAfterLocked is the first grant that does not end at or before id.
+func (s *idSpace) grantAfterLocked(id uint64) int {
+	return sort.Search(len(s.grants), func(i int) bool { return s.grants[i].last > id })
 }
 
 // refill asks the master for a block.
@@ -98,8 +143,10 @@ func (s *idSpace) refill(ctx context.Context) error {
 	return nil
 }
 
-// grant gives a block to whoever asked by way of l (nil: this context itself).
+// grant gives a block to whoever asked by way of l (nil: this context itself). Router.mu is not held.
 func (s *idSpace) grant(l *Link) (blockSpan, error) {
+	s.r.mu.RLock()
+	defer s.r.mu.RUnlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := 0
@@ -108,12 +155,14 @@ func (s *idSpace) grant(l *Link) (blockSpan, error) {
 			held++
 		}
 	}
-	if held >= maxBlocks || s.next+idBlock > s.end {
+	if held >= maxBlocks {
 		return blockSpan{}, errNoIDs
 	}
-	b := blockSpan{s.next, s.next + idBlock}
-	s.next = b.last
-	s.grants = append(s.grants, grant{b, l})
+	b, ok := s.spanLocked(idBlock)
+	if !ok {
+		return blockSpan{}, errNoIDs
+	}
+	s.grants = slices.Insert(s.grants, s.grantAfterLocked(b.first), grant{b, l})
 	return b, nil
 }
 
@@ -133,7 +182,7 @@ func (s *idSpace) mayAnnounce(l *Link, id ContextID) bool {
 	defer s.mu.Unlock()
 	n := uint64(id)
 	if s.r.isMaster() {
-		i := sort.Search(len(s.grants), func(i int) bool { return s.grants[i].last > n })
+		i := s.grantAfterLocked(n)
 		return i < len(s.grants) && s.grants[i].first <= n && s.grants[i].to == l
 	}
 	for _, b := range s.blocks {

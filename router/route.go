@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -86,43 +87,52 @@ func (r *Router) pass(p *paths, h *header, buf []byte) {
 		putBuf(buf)
 		r.undeliverable(h, reasonTooLarge(p.out.max), true)
 	default:
-		if r.send(p.out, h, buf, true) != nil {
+		if r.send(context.Background(), p.out, h, buf) != nil {
 			r.undeliverable(h, reasonNoRoute(h.dst, r.cfg.ID), true)
 		}
 	}
 }
 
-// send queues a frame on a link. It owns buf.
-func (r *Router) send(l *Link, h *header, buf []byte, wait bool) error {
+// send queues a frame on a link, when that has room or else until ctx is done. It owns buf.
+func (r *Router) send(ctx context.Context, l *Link, h *header, buf []byte) error {
 	if h.magic != EncodingLegacy && l.old.Load() {
 		buf = downgrade(h, buf)
 	}
-	return l.q.push(flowOf(h), frame{buf: buf}, wait)
+	return l.q.pushUntil(ctx, flowOf(h), frame{buf: buf})
 }
 
 // Route sends a message of this context, or delivers it here: Src and Auth become the own id. It blocks while
 // the link's queue is full. What cannot be delivered is answered by a dead message to m.ReplyTo.
-func (r *Router) Route(m *Message) {
+func (r *Router) Route(m *Message) { _ = r.routeUntil(context.Background(), m) }
+
+// routeUntil is Route that gives up when ctx is done: the message is not sent then, and the cause is returned.
+func (r *Router) routeUntil(ctx context.Context, m *Message) error {
 	if err := checkEncoding(m.Encoding); err != nil {
 		r.log(LevelError, "message not sent", "err", err.Error())
-		return
+		return nil
 	}
 	m.Src, m.Auth = r.cfg.ID, r.cfg.ID
 	h := m.header()
 	if m.Dst == r.cfg.ID {
 		r.routeHere(m, &h)
-		return
+		return nil
 	}
 	l := r.linkTo(m.Dst)
 	switch {
 	case l == nil:
 		r.undeliverable(&h, reasonNoRoute(m.Dst, r.cfg.ID), true)
+		return nil
 	case len(m.Data) > l.max:
 		r.log(LevelError, "message too large", "dst", m.Dst.String(), "handle", m.Handle.String())
 		r.undeliverable(&h, reasonTooLarge(l.max), false)
-	case r.send(l, &h, newFrame(&h, m.Data), true) != nil:
-		r.undeliverable(&h, reasonNoRoute(m.Dst, r.cfg.ID), true)
+		return nil
 	}
+	err := r.send(ctx, l, &h, newFrame(&h, m.Data))
+	if errors.Is(err, ErrClosed) { // of the queue
+		r.undeliverable(&h, reasonNoRoute(m.Dst, r.cfg.ID), true)
+		return nil
+	}
+	return err
 }
 
 func (r *Router) routeHere(m *Message, h *header) {
@@ -276,8 +286,8 @@ func (r *Router) aboveLocked() []ContextID {
 // contextGone tells everybody who can be waiting for id: the parent, neighbours that have written to it, and our own.
 func (r *Router) contextGone(via *Link, id ContextID, cause error) {
 	for _, l := range r.someLinks(func(l *Link) bool { return l != via }) {
-		if !l.parent && !l.takeEgress(id) {
-			continue
+		if !l.parent && !l.takeEgress(id) || r.cfg.Unidirectional && !via.privileged && !l.privileged {
+			continue // it has not written there, or what it wrote was refused
 		}
 		h := header{magic: EncodingLegacy, dst: l.remote, src: r.cfg.ID, auth: r.cfg.ID, handle: HandleDelRoute}
 		payload := []byte(id.String())

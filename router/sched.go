@@ -1,6 +1,9 @@
 package router
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // Sizes of the scheduler, not of the protocol.
 const (
@@ -62,10 +65,28 @@ func newScheduler(limit int64) *scheduler {
 func (q *scheduler) push(key flowKey, f frame, wait bool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if wait && q.fullLocked() && !q.closed {
-		q.awaitSpaceLocked()
+	if wait {
+		_ = q.awaitSpaceLocked(context.Background())
 	}
 	return q.pushLocked(key, f)
+}
+
+// pushUntil is push that waits at the limit until ctx is done: then it returns the cause.
+func (q *scheduler) pushUntil(ctx context.Context, key flowKey, f frame) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.awaitSpaceLocked(ctx); err != nil {
+		putBuf(f.buf)
+		return err
+	}
+	return q.pushLocked(key, f)
+}
+
+// awaitSpace waits while the scheduler is at its limit.
+func (q *scheduler) awaitSpace() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_ = q.awaitSpaceLocked(context.Background())
 }
 
 // pushAll is push for several frames of one flow. It does not wait.
@@ -210,6 +231,14 @@ func (q *scheduler) room(key flowKey, below int64, fn func()) bool {
 	return true
 }
 
+// takes is room for those who do not wait.
+func (q *scheduler) takes(key flowKey, below int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	fl := q.flows[key]
+	return q.closed || (fl == nil || fl.bytes < below) && !q.fullLocked()
+}
+
 // flowBytes is what is queued in one flow.
 func (q *scheduler) flowBytes(key flowKey) int64 {
 	q.mu.Lock()
@@ -250,7 +279,12 @@ func (q *scheduler) close() {
 
 func (q *scheduler) fullLocked() bool { return q.bytes+q.overhead >= q.limit }
 
-func (q *scheduler) awaitSpaceLocked() {
+// awaitSpaceLocked waits at the limit, until ctx is done: then it returns the cause.
+func (q *scheduler) awaitSpaceLocked(ctx context.Context) error {
+	if !q.fullLocked() || q.closed {
+		return nil
+	}
+	defer waitContext(ctx, &q.space)()
 	q.waiting++
 	if q.waiting == 1 && len(q.full) == 0 && q.stalled != nil {
 		queued := q.bytes
@@ -258,10 +292,14 @@ func (q *scheduler) awaitSpaceLocked() {
 		q.stalled(queued)
 		q.mu.Lock()
 	}
-	for q.fullLocked() && !q.closed {
+	for q.fullLocked() && !q.closed && ctx.Err() == nil {
 		q.space.Wait()
 	}
 	q.waiting--
+	if q.fullLocked() && !q.closed {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 func (q *scheduler) freeSpaceLocked() {

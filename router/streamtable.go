@@ -132,7 +132,7 @@ func (r *Router) refuseFrame(l *Link, h *header, buf []byte, reason string) {
 		return
 	}
 	key := flowKey{r.cfg.ID, h.handle}
-	if !l.q.room(key, flowLimit, func() {}) {
+	if !l.q.takes(key, flowLimit) {
 		l.logPeer(LevelWarn, "stream frame not answered: the queue is full", "src", h.src.String(), "handle", h.handle.String())
 		return
 	}

@@ -29,7 +29,9 @@ type Agent struct {
 	account func() account // who sessions run as
 	reaper  *reaper
 	grace   time.Duration // between SIGHUP and SIGKILL, for a session whose stream is lost
-	runs    runTable
+	asks    asks
+
+	listeners listeners
 
 	mu       sync.Mutex
 	closing  bool
@@ -45,8 +47,9 @@ func New(cfg Config) *Agent {
 	r := cfg.Router
 	r.Register(session.FuncStart, a.start)
 	r.Register(session.FuncDial, a.dial)
-	r.Register(session.FuncInvocation, a.invocation)
+	r.Register(session.FuncListen, a.listen)
 	r.Register(session.FuncAttach, a.attach)
+	r.Register(session.FuncInvocation, a.invocation)
 	r.Register(session.FuncConnect, a.connect)
 	r.Register(session.FuncDisconnect, a.disconnect)
 	r.Register(session.FuncPutImage, a.putImage)

@@ -3,6 +3,7 @@
 //
 //	parent ◄─ link (former stdin, stdout) ─► router ─► start       program on pipes or a pty, or sftp
 //	                                            │ ────► dial        TCP and unix sockets
+//	                                            │ ────► listen      the same, the other way: a connection waits until the gateway takes it
 //	                                            │ ────► connect ──► methods ──► link to a child ─► router
 //	                                            │ ────► put_image, info, ping, disconnect
 //	     a run's ssh ─► control socket ─► asks ─┘ ────► invocation, attach: its session, by way of the gateway
@@ -13,5 +14,5 @@
 // sees to that), keeps no state on disk but the cached image, and ends with its link.
 //
 // Ownership: every session, connection and image on its way is one goroutine that Agent.Close waits for; it owns its stream, its
-// descriptors and its process group, and waits for the goroutines it has started. The reaper alone collects sessions' programs.
+// descriptors and its process group, and waits for the goroutines it has started. The reaper tells when sessions' programs end; a session collects its own when it is over.
 package agent

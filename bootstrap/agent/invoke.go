@@ -18,7 +18,7 @@ const maxInvocations = 256
 // maxForwarded is what an invocation may take on its way to the gateway, bytes: messages to there are limited.
 const maxForwarded = 900 << 10
 
-// shims serves the shims of a session with Spec.Shim. Its goroutines:
+// shims serves the shims of a session with Spec.Shim; it is nil in others. Its goroutines:
 //
 //	accept   until close closes the listener
 //	one for each invocation, until its session has ended, its shim is gone, or close
@@ -30,18 +30,14 @@ type shims struct {
 	ctx    context.Context // ends with close
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
-
-	mu      sync.Mutex
-	pending map[uint64]*invocation
+	slots  chan struct{} // taken by invocations
 }
 
 // invocation is one shim that waits for its session, or has it.
 type invocation struct {
-	wire     []byte
-	stream   chan *router.Stream // takes one: the destination's
-	failed   chan error          // takes one: why there is none
-	done     chan struct{}       // closed when the invocation is over
-	answered bool                // guarded by shims.mu: one of the two has been sent
+	stream chan *router.Stream // takes one: the destination's
+	failed chan error          // takes one: why there is none
+	done   chan struct{}       // closed when the invocation is over
 }
 
 // newShims makes the session's place and begins to listen.
@@ -50,14 +46,13 @@ func (a *Agent) newShims(s *router.Stream) (*shims, error) {
 	if err != nil {
 		return nil, errors.New("make a directory for ssh: " + reason(err))
 	}
-	h := &shims{agent: a, stream: s, place: place, pending: map[uint64]*invocation{}}
+	h := &shims{agent: a, stream: s, place: place, slots: make(chan struct{}, maxInvocations)}
 	if h.ln, err = place.Listen(); err != nil {
 		place.Remove()
 		return nil, errors.New("listen for ssh: " + reason(err))
 	}
 	h.ctx, h.cancel = context.WithCancelCause(context.Background())
 	h.wg.Go(h.accept)
-	a.runs.add(h)
 	return h, nil
 }
 
@@ -81,7 +76,17 @@ func pathOr(linked, copied string, ok bool) (string, bool) {
 
 // environ adds to e what leads the session's programs here. The destination is the gateway's to know.
 func (h *shims) environ(e *environment) {
+	if h == nil {
+		return
+	}
 	e.vars = h.place.Environ(e.vars, h.place.Socket(), "")
+}
+
+// began notes the session's program, if there is one, should the agent be killed.
+func (h *shims) began(p *process) {
+	if h != nil && p != nil {
+		_ = h.place.Began(p.pid)
+	}
 }
 
 // close ends every invocation, and returns when nothing is left of them.
@@ -89,7 +94,6 @@ func (h *shims) close() {
 	if h == nil {
 		return
 	}
-	h.agent.runs.remove(h)
 	h.ln.Close()
 	h.cancel(errors.New("the run has ended"))
 	h.wg.Wait()
@@ -151,140 +155,44 @@ func (h *shims) open(ctx context.Context, i *session.Invocation) (*router.Stream
 	if len(wire) > maxForwarded {
 		return nil, nil, errors.New("the command is too long")
 	}
-	inv := &invocation{wire: wire, stream: make(chan *router.Stream, 1), failed: make(chan error, 1), done: make(chan struct{})}
-	id, ok := h.register(inv)
-	if !ok {
+	select {
+	case h.slots <- struct{}{}:
+	default:
 		return nil, nil, errors.New("too many ssh at once")
 	}
-	err = h.stream.SendControl(router.Control{Kind: session.ItemInvoke, Data: session.AppendInvokeItem(nil, id, "")})
-	if err == nil {
-		select {
-		case s := <-inv.stream:
-			return s, func() { h.forget(id) }, nil
-		case err = <-inv.failed:
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		}
+	inv := &invocation{stream: make(chan *router.Stream, 1), failed: make(chan error, 1), done: make(chan struct{})}
+	id := h.agent.asks.announce(&ask{
+		on: h.stream, kind: session.ItemInvoke, wire: wire, take: inv.take, fail: func(err error) { inv.failed <- err },
+	})
+	release := func() {
+		h.agent.asks.claim(id)
+		inv.over()
+		<-h.slots
 	}
-	h.forget(id)
+	select {
+	case s := <-inv.stream:
+		return s, release, nil
+	case err = <-inv.failed:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	release()
 	return nil, nil, err
 }
 
-func (h *shims) register(inv *invocation) (id uint64, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.pending) >= maxInvocations {
-		return 0, false
-	}
-	id = h.agent.runs.nextID()
-	h.pending[id] = inv
-	return id, true
+// take hands s to the shim and waits until it is done with it.
+func (i *invocation) take(s *router.Stream) {
+	i.stream <- s
+	<-i.done
+	s.Close()
 }
 
-// forget ends an invocation. A stream that has come for it and was not taken is reset.
-func (h *shims) forget(id uint64) {
-	h.mu.Lock()
-	inv := h.pending[id]
-	delete(h.pending, id)
-	h.mu.Unlock()
+// over ends the invocation. A stream that has come for it and was not taken is reset.
+func (i *invocation) over() {
 	select {
-	case s := <-inv.stream:
+	case s := <-i.stream:
 		s.Reset(session.ErrAbandoned)
 	default:
 	}
-	close(inv.done)
-}
-
-// claim finds the invocation id. With answer, only once.
-func (h *shims) claim(id uint64, answer bool) *invocation {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	inv := h.pending[id]
-	if inv == nil || answer && inv.answered {
-		return nil
-	}
-	inv.answered = inv.answered || answer
-	return inv
-}
-
-// answered takes an ItemAnswer: there will be no stream.
-func (h *shims) answered(data []byte) {
-	id, text, err := session.ParseInvokeItem(data)
-	if err != nil || h == nil {
-		return
-	}
-	if inv := h.claim(id, true); inv != nil {
-		inv.failed <- errors.New(session.OneLine(text))
-	}
-}
-
-// runTable finds invocations by their id, among all runs of the agent.
-type runTable struct {
-	mu   sync.Mutex
-	last uint64
-	runs map[*shims]struct{}
-}
-
-func (t *runTable) nextID() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.last++
-	return t.last
-}
-
-func (t *runTable) add(h *shims) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.runs == nil {
-		t.runs = map[*shims]struct{}{}
-	}
-	t.runs[h] = struct{}{}
-}
-
-func (t *runTable) remove(h *shims) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.runs, h)
-}
-
-var errNoInvocation = errors.New("that ssh is gone")
-
-// claim finds the invocation that argument 0 of c names.
-func (t *runTable) claim(c *router.Call, answer bool) (*invocation, error) {
-	id, ok := arg(c, 0).(int64)
-	if !ok {
-		return nil, errors.New(c.Name + ": argument is no id")
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for h := range t.runs {
-		if inv := h.claim(uint64(id), answer); inv != nil {
-			return inv, nil
-		}
-	}
-	return nil, errNoInvocation
-}
-
-// invocation serves FuncInvocation.
-func (a *Agent) invocation(_ context.Context, c *router.Call) (any, error) {
-	inv, err := a.runs.claim(c, false)
-	if err != nil {
-		return nil, callError(err)
-	}
-	return inv.wire, nil
-}
-
-// attach serves FuncAttach: the stream becomes the invocation's session.
-func (a *Agent) attach(_ context.Context, c *router.Call) (any, error) {
-	inv, err := a.runs.claim(c, true)
-	if err != nil {
-		return nil, callError(err)
-	}
-	return nil, a.serveStream(c, func(s *router.Stream) (func(), error) {
-		return func() {
-			inv.stream <- s
-			<-inv.done
-			s.Close()
-		}, nil
-	})
+	close(i.done)
 }

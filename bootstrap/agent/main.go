@@ -131,7 +131,7 @@ func logText(msg string, attrs []string) string {
 const streamMemory = 32 << 20
 
 // caps are what this agent can do beyond the protocol's first version.
-var caps = []string{"stream1", "session", "dial", "connect"}
+var caps = []string{"stream1", "session", "dial", "listen", "connect"}
 
 // Version is the protocol's, told in the ready line. Agents of other builds are never spoken to: the
 // digest in the image's name sees to that.

@@ -32,12 +32,10 @@ const (
 
 const nologinFile = "/etc/nologin"
 
-// plan decides what spec starts for a. tty is the terminal's name, or ""; h serves the program's ssh, or is nil. An error is one line for the user.
-func plan(a account, spec *session.Spec, tty string, h *shims) (*program, error) {
+// plan decides what spec starts for a. tty is the terminal's name, or ""; x is what else the program finds. An error is one line for the user.
+func plan(a account, spec *session.Spec, tty string, x *extras) (*program, error) {
 	p := &program{dir: spec.Dir, env: sessionEnv(a, spec, tty, envFiles...)}
-	if h != nil {
-		h.environ(&p.env)
-	}
+	x.environ(&p.env)
 	if text, ok := nologin(a, nologinFile); ok {
 		p.refuse(text, statusNoLogin)
 		return p, nil

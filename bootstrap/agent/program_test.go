@@ -27,7 +27,7 @@ func TestPlan(t *testing.T) {
 		{session.Spec{Kind: session.Exec}, "/bin/sh", []string{"sh", "-c", ""}},
 		{session.Spec{Kind: session.Argv, Args: []string{"/bin/sh", "x"}}, "/bin/sh", []string{"/bin/sh", "x"}},
 	} {
-		p, err := plan(ann(home, "/bin/sh"), &tc.spec, "", nil)
+		p, err := plan(ann(home, "/bin/sh"), &tc.spec, "", &extras{})
 		if err != nil || p.path != tc.path || !slices.Equal(p.argv, tc.argv) || p.dir != home || p.refusal != "" || p.warning != "" {
 			t.Errorf("%+v: %+v, %v", tc.spec, p, err)
 		}
@@ -35,7 +35,7 @@ func TestPlan(t *testing.T) {
 }
 
 func TestPlanWithoutAHome(t *testing.T) {
-	p, err := plan(ann("/no/such/home", "/bin/sh"), &session.Spec{Kind: session.Shell}, "", nil)
+	p, err := plan(ann("/no/such/home", "/bin/sh"), &session.Spec{Kind: session.Shell}, "", &extras{})
 	const want = "Could not chdir to home directory /no/such/home: No such file or directory\n"
 	if err != nil || p.dir != "/" || p.warning != want || p.env.get("HOME") != "/no/such/home" {
 		t.Errorf("got %+v, %v", p, err)
@@ -43,7 +43,7 @@ func TestPlanWithoutAHome(t *testing.T) {
 }
 
 func TestPlanWithoutAShell(t *testing.T) {
-	p, err := plan(ann("/", "/bin/no-such-shell"), &session.Spec{Kind: session.Exec, Command: "true"}, "", nil)
+	p, err := plan(ann("/", "/bin/no-such-shell"), &session.Spec{Kind: session.Exec, Command: "true"}, "", &extras{})
 	if err != nil || p.status != statusNotFound || p.refusal != "/bin/no-such-shell: No such file or directory\n" {
 		t.Errorf("got %+v, %v", p, err)
 	}

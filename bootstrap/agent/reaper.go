@@ -82,37 +82,55 @@ func (r *reaper) start(path string, argv []string, dir string, env []string, fil
 	return p, nil
 }
 
-// process is a program that leads its own session and process group.
+// process is a program that leads its own session and process group. One that has ended is left uncollected, where the system tells the two
+// apart, until its session is over: so long its number, which is its group's, is nobody else's, and what it has left behind can be signalled.
 type process struct {
 	pid  int
-	done chan struct{} // closed when it has been collected; status is set before
+	done chan struct{} // closed when it has ended
 	lost chan struct{} // closed when hangup has given it up
 
 	mu        sync.Mutex // held while signalling, so that the pid is not collected, and given to another, in between
+	ended     bool
+	givenUp   bool // nobody will collect it but poll
 	collected bool
-	status    syscall.WaitStatus
+	status    syscall.WaitStatus // once it is collected
 }
 
-// poll collects the process if it has ended, and says whether it has.
+// poll says whether the process has ended.
 func (p *process) poll() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.collected {
+	if p.ended {
 		return true
 	}
-	var pid int
-	var err error
-	for {
-		pid, err = syscall.Wait4(p.pid, &p.status, syscall.WNOHANG, nil)
-		if err != syscall.EINTR {
-			break
+	if !canLook || p.givenUp {
+		p.ended = p.collectLocked(syscall.WNOHANG)
+	} else {
+		p.ended = hasEnded(p.pid)
+	}
+	if p.ended {
+		close(p.done)
+	}
+	return p.ended
+}
+
+// collect gives the number of a process that has ended back to the system, and returns how it ended.
+func (p *process) collect() syscall.WaitStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.collectLocked(0)
+	return p.status
+}
+
+// collectLocked is false, with WNOHANG, while the process runs.
+func (p *process) collectLocked(options int) bool {
+	for !p.collected {
+		pid, err := syscall.Wait4(p.pid, &p.status, options, nil)
+		if err == nil && pid != p.pid {
+			return false
 		}
+		p.collected = err != syscall.EINTR
 	}
-	if err == nil && pid != p.pid {
-		return false
-	}
-	p.collected = true
-	close(p.done)
 	return true
 }
 
@@ -148,15 +166,28 @@ func (p *process) hangup(grace time.Duration) {
 	defer deadline.Stop()
 	select {
 	case <-p.done:
+		p.collect()
 		p.killGroup(deadline.C)
 	case <-deadline.C:
 		_ = p.signal(syscall.SIGKILL)
 		select {
 		case <-p.done:
+			p.collect()
 		case <-time.After(giveUp):
-			close(p.lost)
+			p.abandon()
 		}
 	}
+}
+
+// abandon leaves the process to the system: it is collected when it ends after all.
+func (p *process) abandon() {
+	p.mu.Lock()
+	p.givenUp = true
+	if p.ended { // just now
+		p.collectLocked(0)
+	}
+	p.mu.Unlock()
+	close(p.lost)
 }
 
 // killGroup waits until the group of a collected leader is empty, and ends it at the deadline. While it has members,

@@ -24,7 +24,7 @@ type run struct {
 	term   *terminal // nil without a pty
 	stdin  *os.File  // the pipe, or the terminal's master
 	outs   []outPipe // stdout and stderr, or the terminal's master alone
-	shims  *shims    // nil unless the session's programs have an ssh of ours
+	extras *extras
 	exit   session.Exit
 	grace  time.Duration
 }
@@ -35,45 +35,73 @@ type outPipe struct {
 	class router.Class
 }
 
-// launch starts what spec asks for. When it returns without an error, serve has to be called.
-func (a *Agent) launch(spec *session.Spec, s *router.Stream) (*run, error) {
-	var h *shims
+// extras are what the programs of a session find beside what sshd gives everybody. Each is nil where the session has none.
+type extras struct {
+	asks  *asks
+	shims *shims       // an ssh of ours
+	keys  *agentSocket // the user's ssh-agent
+}
+
+func (a *Agent) newExtras(spec *session.Spec, s *router.Stream) (x *extras, err error) {
+	x = &extras{asks: &a.asks}
 	if spec.Shim {
-		var err error
-		if h, err = a.newShims(s); err != nil {
+		if x.shims, err = a.newShims(s); err != nil {
 			return nil, err
 		}
 	}
-	r, err := a.launchWith(spec, s, h)
+	if spec.Agent {
+		if x.keys, err = a.newAgentSocket(s); err != nil { // as with sshd the session goes on without
+			a.cfg.Router.ForwardLog(router.LevelWarn, "session", err.Error())
+		}
+	}
+	return x, nil
+}
+
+func (x *extras) environ(e *environment) {
+	x.shims.environ(e)
+	x.keys.environ(e)
+}
+
+func (x *extras) close() {
+	x.shims.close()
+	x.keys.close()
+}
+
+// launch starts what spec asks for. When it returns without an error, serve has to be called.
+func (a *Agent) launch(spec *session.Spec, s *router.Stream) (*run, error) {
+	x, err := a.newExtras(spec, s)
 	if err != nil {
-		h.close()
 		return nil, err
 	}
-	if r.shims = h; h != nil && r.proc != nil {
-		_ = h.place.Began(r.proc.pid) // it matters only should the agent be killed
+	r, err := a.launchWith(spec, s, x)
+	if err != nil {
+		x.close()
+		return nil, err
 	}
+	r.extras = x
+	x.shims.began(r.proc)
 	return r, nil
 }
 
-func (a *Agent) launchWith(spec *session.Spec, s *router.Stream, h *shims) (*run, error) {
+func (a *Agent) launchWith(spec *session.Spec, s *router.Stream, x *extras) (*run, error) {
 	if spec.PTY != nil {
-		return a.launchTerminal(spec, s, h)
+		return a.launchTerminal(spec, s, x)
 	}
-	p, err := plan(a.account(), spec, "", h)
+	p, err := plan(a.account(), spec, "", x)
 	if err != nil {
 		return nil, err
 	}
 	return a.launchPipes(p, s)
 }
 
-func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream, h *shims) (*run, error) {
+func (a *Agent) launchTerminal(spec *session.Spec, s *router.Stream, x *extras) (*run, error) {
 	t, err := openTerminal(spec.PTY)
 	if err != nil {
 		return nil, err
 	}
 	defer t.closeSlave()
 	r := &run{stream: s, grace: a.grace, term: t, stdin: t.master, outs: []outPipe{{t.master, router.Main}}}
-	p, err := plan(a.account(), spec, t.name, h)
+	p, err := plan(a.account(), spec, t.name, x)
 	if err == nil && p.refusal == "" {
 		_, _ = io.WriteString(t.slave, p.warning)
 		r.proc, err = p.start(a.reaper, []*os.File{t.slave, t.slave, t.slave}, true)
@@ -189,7 +217,7 @@ func (r *run) serve() {
 		r.closeFiles()
 		r.hangup()
 	}
-	r.shims.close()
+	r.extras.close()
 	wg.Wait()
 	r.closeFiles()
 	r.stream.Close()
@@ -209,7 +237,6 @@ func (r *run) wait() {
 	}
 	select {
 	case <-r.proc.done:
-		r.exit = exitOf(r.proc.status)
 	case <-r.proc.lost:
 	}
 }
@@ -217,6 +244,9 @@ func (r *run) wait() {
 // finish says how it ended. What stdin still brings is dropped by feed until the peer has finished.
 func (r *run) finish() {
 	r.closeFiles()
+	if r.proc != nil {
+		r.exit = exitOf(r.proc.collect())
+	}
 	_ = r.stream.SendControl(router.Control{Kind: session.ItemExit, Data: session.AppendExit(nil, r.exit)})
 	_ = r.stream.CloseWrite()
 }
@@ -351,7 +381,7 @@ func (r *run) obey(item router.Control) {
 			r.stopOutput(router.Class(item.Data[0]))
 		}
 	case session.ItemAnswer:
-		r.shims.answered(item.Data)
+		r.extras.asks.answered(r.stream, item.Data)
 	case session.ItemBreak:
 		if r.term != nil {
 			_ = r.term.sendBreak()

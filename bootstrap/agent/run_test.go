@@ -276,6 +276,30 @@ func TestLostStreamEndsTheProcessGroup(t *testing.T) {
 	}
 }
 
+// TestLostStreamEndsWhatAProgramHasLeftBehind: its group is the session's, also when it has ended before.
+func TestLostStreamEndsWhatAProgramHasLeftBehind(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells that a program has ended without collecting it")
+	}
+	w := newWorld(t)
+	w.agent.grace = 100 * time.Millisecond
+	c := w.start(sh(`sleep 1000 & sh -c 'trap "" TERM; while :; do sleep 0.1; done' & echo $(jobs -p)`))
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the program ends", func() bool {
+		w.agent.reaper.mu.Lock()
+		defer w.agent.reaper.mu.Unlock()
+		return len(w.agent.reaper.procs) == 0
+	})
+	c.Reset(errors.New("client is gone"))
+	for _, f := range strings.Fields(line) {
+		pid, _ := strconv.Atoi(f)
+		eventually(t, "process "+f+" ends", func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH || zombie(pid) })
+	}
+}
+
 // zombie: an orphan may wait for an init that is slow, or none.
 func zombie(pid int) bool {
 	data, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")

@@ -95,11 +95,11 @@ func statvfsPacket(id uint32, name string) []byte {
 	return w.finish()
 }
 
-// limits tells the largest packet, READ and WRITE, and that nothing is said about the number of handles.
+// limits tells the largest packet, READ and WRITE, and the number of open files.
 func (f *sftpFront) limits(id uint32, _ *fxReader) []byte {
 	w := newPacket(fxpExtendedReply)
 	w.uint32(id)
-	for _, n := range [...]uint64{maxSFTPPacket, sftpPayload, sftpPayload, 0} {
+	for _, n := range [...]uint64{maxSFTPPacket, sftpPayload, sftpPayload, maxFiles} {
 		w.uint64(n)
 	}
 	return w.finish()
@@ -208,9 +208,6 @@ func (f *sftpFront) copyData(id uint32, r *fxReader) []byte {
 		if fromOff > top || length > top || toOff > top {
 			return syscall.EINVAL
 		}
-		if from == to && (length == 0 || fromOff < toOff+length && toOff < fromOff+length) {
-			return syscall.EINVAL
-		}
 		src, err := f.file(from)
 		if err != nil {
 			return err
@@ -218,6 +215,9 @@ func (f *sftpFront) copyData(id uint32, r *fxReader) []byte {
 		dst, err := f.file(to)
 		if err != nil {
 			return err
+		}
+		if os.SameFile(src.info, dst.info) && (length == 0 || fromOff < toOff+length && toOff < fromOff+length) {
+			return syscall.EINVAL // onto itself; or to its end, which would never come
 		}
 		return f.copyRange(src.path, dst.path, int64(fromOff), int64(length), int64(toOff))
 	})

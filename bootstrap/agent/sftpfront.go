@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"syscall"
 
 	"fakessh/router"
 )
@@ -45,14 +46,17 @@ type sftpFront struct {
 	pending int       // requests that have not been answered yet
 	alone   bool      // one of them, which is then the only one, must not overlap
 	opening map[uint32]string
-	files   map[string]openFile
+	files   map[string]openFile // all that the server has
 }
 
 // openFile is a file that the server has open: its handle is known to us by name only.
 type openFile struct {
 	path string
-	info os.FileInfo
+	info os.FileInfo // nil: it had that name no more
 }
+
+// maxFiles bounds the files that one session has open: an agent's descriptors are for all its sessions. As many has a server of OpenSSH's.
+const maxFiles = 1000
 
 // maxPending bounds the requests that the server works on at once, and so its memory: a slow
 // client's further requests wait in the stream.
@@ -210,9 +214,8 @@ func (f *sftpFront) opened(id uint32, ok bool, handle string) {
 	if !ok {
 		return
 	}
-	if info, err := os.Stat(name); err == nil {
-		f.files[handle] = openFile{name, info}
-	}
+	info, _ := os.Stat(name)
+	f.files[handle] = openFile{name, info}
 }
 
 // abs is a client's path as the kernel shall see it. It is not cleaned: "link/.." means what it means to the kernel.
@@ -267,8 +270,14 @@ func (f *sftpFront) forward(kind byte, id uint32, r *fxReader) []byte {
 			return answer
 		}
 		f.mu.Lock()
-		f.opening[id] = name
+		full := len(f.files) >= maxFiles
+		if !full {
+			f.opening[id] = name
+		}
 		f.mu.Unlock()
+		if full {
+			return statusOf(id, syscall.EMFILE)
+		}
 	}
 	w := newPacket(kind)
 	w.uint32(id)

@@ -177,6 +177,10 @@ func TestSFTPExtensions(t *testing.T) {
 	}
 	r.ask(fxpExtended, "copy-data", "1", uint64(0), uint64(0), "1", uint64(0))
 	status(fxBadMessage)
+	r.ask(fxpOpen, "g", uint32(1), uint32(0))
+	expect(fxpHandle)
+	r.ask(fxpExtended, "copy-data", "3", uint64(0), uint64(0), "2", uint64(6)) // to its own end, which would never come
+	status(fxBadMessage)
 	r.ask(fxpExtended, "fstatvfs@openssh.com", "1")
 	if a := expect(fxpExtendedReply); a.uint64() == 0 || a.bad {
 		t.Error("fstatvfs")
@@ -271,4 +275,32 @@ func FuzzSFTPFields(f *testing.F) {
 			t.Errorf("%+v became %+v", a, again)
 		}
 	})
+}
+
+// TestSFTPOpensABoundedNumberOfFiles: the descriptors of an agent are all its sessions'.
+func TestSFTPOpensABoundedNumberOfFiles(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	writeFile(t, dir+"/f", nil)
+	r := w.rawSFTP(dir)
+	open := func() byte {
+		r.ask(fxpOpen, "f", uint32(1), uint32(0))
+		kind, _ := r.answer()
+		return kind
+	}
+	for i := range maxFiles {
+		if kind := open(); kind != fxpHandle {
+			t.Fatalf("file %d: answer %d", i, kind)
+		}
+	}
+	if kind := open(); kind != fxpStatus {
+		t.Errorf("one too many: answer %d", kind)
+	}
+	r.ask(fxpClose, "1")
+	if kind, _ := r.answer(); kind != fxpStatus {
+		t.Errorf("close: answer %d", kind)
+	}
+	if kind := open(); kind != fxpHandle {
+		t.Errorf("after a close: answer %d", kind)
+	}
 }

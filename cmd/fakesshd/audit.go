@@ -33,7 +33,7 @@ func auditRecord(e proxy.Event) (authz.Record, bool) {
 	rec := authz.Record{
 		Time: e.Time, Conn: e.Conn, Source: e.Source, User: e.User, Principal: e.Subject.Principal, Key: e.Subject.KeyID,
 		Action: e.Action, Target: e.Target, Account: e.Account, Command: e.Command, Mode: e.Mode, Reason: e.Reason,
-		Millis: e.Elapsed.Milliseconds(), BytesIn: e.In, BytesOut: e.Out, Allow: !e.Refused,
+		Millis: e.Elapsed.Milliseconds(), BytesIn: e.In, BytesOut: e.Out, Count: e.Count, Allow: !e.Refused,
 	}
 	if host, port, err := net.SplitHostPort(e.Dest); err == nil {
 		rec.DestHost = host
@@ -56,7 +56,7 @@ func auditRecord(e proxy.Event) (authz.Record, bool) {
 		rec.Event = authz.EventEnd
 	case proxy.EventRefused:
 		rec.Event, rec.Allow = authz.EventChannel, false
-		if e.Action == authz.Jump {
+		if e.Action == authz.Jump || e.Action == authz.ForwardRemote {
 			rec.Event = authz.EventForward
 		}
 	default:

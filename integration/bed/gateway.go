@@ -14,6 +14,11 @@ import (
 	"time"
 )
 
+// policy permits everything but remote and agent forwarding in sec.
+const policy = `permit (principal, action, resource);
+forbid (principal, action in [Action::"forward_remote", Action::"agent_forward"], resource == Target::"sec");
+`
+
 // Gateway starts bin/fakesshd with the bed's tree:
 //
 //	local                   this machine, as root
@@ -33,7 +38,7 @@ func (b *Bed) Gateway() error {
 	if err := b.write("fakesshd.yaml", b.config(), 0o600); err != nil {
 		return err
 	}
-	if err := b.write("policy.cedar", "permit (principal, action, resource);\n", 0o644); err != nil {
+	if err := b.write("policy.cedar", policy, 0o644); err != nil {
 		return err
 	}
 	if err := b.trustTargets(); err != nil {

@@ -18,9 +18,11 @@ var ErrNoExit = errors.New("session: ended without an exit status")
 // Whoever started it closes the stream.
 type Client struct {
 	*router.Stream
-	turn   chan struct{} // holds one token: the right to read items
-	exit   *Exit         // guarded by turn
-	Invoke func(item []byte)
+	turn chan struct{} // holds one token: the right to read items
+	exit *Exit         // guarded by turn
+	// Invoke and Accepted take items of Spec.Shim and Spec.Agent, on the goroutine that waits. They are set before Wait.
+	Invoke   func(item []byte)
+	Accepted func(*Incoming)
 }
 
 func newClient(s *router.Stream) *Client {
@@ -97,6 +99,10 @@ func (c *Client) nextItem(ctx context.Context) error {
 	case ItemInvoke:
 		if c.Invoke != nil {
 			c.Invoke(item.Data)
+		}
+	case ItemAccept:
+		if in, err := newIncoming(c.Stream, item.Data); err == nil && c.Accepted != nil {
+			c.Accepted(in)
 		}
 	}
 	return nil

@@ -20,7 +20,8 @@ import (
 //	        else, where that is refused: preadv2 with RWF_NOWAIT, or small steps after poll(2)
 //	socket  recv and send with MSG_DONTWAIT; an epoll descriptor says when to try again
 //	device  poll(2) before each read
-//	other   plain read and write: files do not keep one waiting for long
+//	file    plain read and write: files do not keep one waiting for long
+//	strange what can neither be waited for nor be trusted not to wait: an event counter, a timer
 //
 // One goroutine may read, one write, and any close.
 type Descriptor struct {
@@ -39,7 +40,8 @@ type Descriptor struct {
 type descriptorKind int
 
 const (
-	kindOther descriptorKind = iota
+	kindStrange descriptorKind = iota
+	kindFile
 	kindPipe
 	kindSocket
 	kindDevice
@@ -53,6 +55,8 @@ func NewDescriptor(fd int) *Descriptor {
 		return d
 	}
 	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG, unix.S_IFBLK, unix.S_IFDIR:
+		d.kind = kindFile
 	case unix.S_IFSOCK:
 		d.kind = kindSocket
 	case unix.S_IFCHR:
@@ -237,6 +241,23 @@ func restart(op func() (int, error)) (int, error) {
 			return max(n, 0), err
 		}
 	}
+}
+
+// plainCalls bounds the system calls that may wait: each takes a thread meanwhile, also when its invocation has long ended, and whoever
+// has a file system of their own decides how long that is. Too many threads end the process.
+var plainCalls = make(chan struct{}, 1024)
+
+var errPlainCalls = errors.New("too many files that do not answer")
+
+// plain makes a system call that may wait.
+func plain(call func(fd int, p []byte) (int, error), fd int, p []byte) (int, error) {
+	select {
+	case plainCalls <- struct{}{}:
+	default:
+		return 0, errPlainCalls
+	}
+	defer func() { <-plainCalls }()
+	return call(fd, p)
 }
 
 // readiness returns what becomes readable when d is ready in a direction.

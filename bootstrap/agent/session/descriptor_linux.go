@@ -22,8 +22,8 @@ func (d *Descriptor) reopen() {
 		return
 	}
 	mode := flags & unix.O_ACCMODE
-	if mode != unix.O_RDONLY && mode != unix.O_WRONLY {
-		return // a FIFO opened for both: one more description would change who sees EOF
+	if flags&unix.O_PATH != 0 || mode != unix.O_RDONLY && mode != unix.O_WRONLY {
+		return // it gives no right to read; or it is a FIFO opened for both: one more description would change who sees EOF
 	}
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(d.fd), mode|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -66,7 +66,7 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 			return 0, unix.EAGAIN
 		}
 	}
-	return unix.Read(d.fd, p)
+	return plain(unix.Read, d.fd, p)
 }
 
 // writeNow writes some of p, or fails with EAGAIN where it would have to wait.
@@ -84,7 +84,7 @@ func (d *Descriptor) writeNow(p []byte) (int, error) {
 		}
 		p = p[:min(len(p), atomicWrite)]
 	}
-	return unix.Write(d.fd, p)
+	return plain(unix.Write, d.fd, p)
 }
 
 // atomicWrite is what a pipe that polls as writable takes without waiting (PIPE_BUF), bytes.
@@ -116,12 +116,12 @@ func pollNow(fd int, events int16) bool {
 	return err == nil && n > 0
 }
 
-// writeVectorNow is writeNow for several pieces, of which it may take the first alone.
+// writeVectorNow writes some of a socket's or a pipe's pieces where that needs no waiting, whoever else writes there at the same time.
 func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
 	if d.kind == kindSocket {
 		return unix.SendmsgBuffers(d.fd, pieces, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	}
-	return d.writeNow(pieces[0])
+	return unix.Pwritev2(d.fd, pieces, -1, unix.RWF_NOWAIT)
 }
 
 // readVectorNow is readNow for several buffers, of which it may fill the first alone.

@@ -24,14 +24,14 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 		n, _, err := unix.Recvfrom(d.fd, p, unix.MSG_DONTWAIT)
 		return n, err
 	}
-	return unix.Read(d.fd, p)
+	return plain(unix.Read, d.fd, p)
 }
 
 func (d *Descriptor) writeNow(p []byte) (int, error) {
 	if d.kind == kindSocket {
 		return unix.SendmsgN(d.fd, p, nil, nil, unix.MSG_DONTWAIT)
 	}
-	return unix.Write(d.fd, p)
+	return plain(unix.Write, d.fd, p)
 }
 
 // watchReadiness returns a kqueue descriptor with fd in it.
@@ -54,6 +54,13 @@ func watchReadiness(fd, direction int) (*os.File, error) {
 	return os.NewFile(uintptr(kq), "kqueue"), nil
 }
 
-// writeVectorNow and readVectorNow take the first piece alone.
-func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) { return d.writeNow(pieces[0]) }
-func (d *Descriptor) readVectorNow(bufs [][]byte) (int, error)    { return d.readNow(bufs[0]) }
+// writeVectorNow writes the first of a socket's pieces; a pipe might wait.
+func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
+	if d.kind != kindSocket {
+		return 0, unix.EAGAIN
+	}
+	return d.writeNow(pieces[0])
+}
+
+// readVectorNow fills the first buffer alone.
+func (d *Descriptor) readVectorNow(bufs [][]byte) (int, error) { return d.readNow(bufs[0]) }

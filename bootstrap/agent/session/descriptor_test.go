@@ -192,3 +192,27 @@ func TestDescriptorsOfFilesAndDevices(t *testing.T) {
 		t.Error("/dev/null is no terminal")
 	}
 }
+
+func TestFilesThatHangTakeABoundedNumberOfThreads(t *testing.T) {
+	was := plainCalls
+	defer func() { plainCalls = was }()
+	plainCalls = make(chan struct{}, 1)
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d := NewDescriptor(dup(t, int(f.Fd())))
+	defer d.Close()
+	plainCalls <- struct{}{} // a call on a file that hangs
+	if _, err := d.Read(make([]byte, 1)); !errors.Is(err, errPlainCalls) {
+		t.Errorf("one call too many: %v", err)
+	}
+	<-plainCalls
+	if _, err := d.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("afterwards: %v", err)
+	}
+	if len(plainCalls) > 0 {
+		t.Error("a call that is over counts")
+	}
+}

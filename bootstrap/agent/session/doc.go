@@ -12,7 +12,7 @@
 // stream; until then the agent keeps what belongs to it. Losing the stream ends the
 // session's processes as a hangup would.
 //
-// The package also holds the asking ends of the other functions an agent serves: Dial, Connect, Disconnect, PutImage,
+// The package also holds the asking ends of the other functions an agent serves: Dial, Listen, Connect, Disconnect, PutImage,
 // GetInfo and Ping; and what a control socket speaks (Invocation, InvokeConn), by which the ssh of a run, and fakesshd
 // itself, ask for sessions. It knows nothing of SSH and starts nothing itself.
 package session

@@ -204,20 +204,4 @@ func readMessage(r io.Reader, head []byte) (Message, error) {
 //	shim ──Invocation──► agent ──ItemInvoke id──► gateway ──FuncInvocation id──► agent
 //	                                              gateway joins FuncStart in the destination with FuncAttach id here
 //	                     agent ◄──ItemAnswer id, error── gateway, when that cannot be
-const (
-	FuncInvocation = "fakessh.run.invocation" // id → bytes, a wire form of Invocation
-	FuncAttach     = "fakessh.run.attach"     // id → stream: the destination's
-)
-
-// AppendInvokeItem appends the data of an ItemInvoke, or with text of an ItemAnswer, to dst.
-func AppendInvokeItem(dst []byte, id uint64, text string) []byte {
-	return append(binary.BigEndian.AppendUint64(dst, id), text[:min(len(text), maxMessage)]...)
-}
-
-// ParseInvokeItem reads what AppendInvokeItem wrote.
-func ParseInvokeItem(data []byte) (id uint64, text string, err error) {
-	if len(data) < 8 || len(data) > 8+maxMessage {
-		return 0, "", errItem
-	}
-	return binary.BigEndian.Uint64(data), string(data[8:]), nil
-}
+const FuncInvocation = "fakessh.run.invocation" // id → bytes, a wire form of Invocation

@@ -219,7 +219,7 @@ func FuzzMessage(f *testing.F) {
 				t.Fatalf("%d, %d bytes", m.Kind, len(m.Data))
 			}
 			_, _ = ParseExit(m.Data)
-			_, _, _ = ParseInvokeItem(m.Data)
+			_, _, _ = ParseAsk(m.Data)
 		}
 	})
 }

@@ -37,12 +37,21 @@ const (
 // AcceptInvoke waits for the next connection to ln. An error that may pass is told to trouble, if that is not nil, and waited out. The
 // error is net.ErrClosed when ln has been closed, or the cause of ctx's end.
 func AcceptInvoke(ctx context.Context, ln *net.UnixListener, trouble func(error)) (*InvokeConn, error) {
+	c, err := Accept(ctx, ln, trouble)
+	if err != nil {
+		return nil, err
+	}
+	return NewInvokeConn(c.(*net.UnixConn)), nil
+}
+
+// Accept is AcceptInvoke for any listener.
+func Accept(ctx context.Context, ln net.Listener, trouble func(error)) (net.Conn, error) {
 	pause := minAcceptPause
 	for {
-		c, err := ln.AcceptUnix()
+		c, err := ln.Accept()
 		switch {
 		case err == nil:
-			return NewInvokeConn(c), nil
+			return c, nil
 		case errors.Is(err, net.ErrClosed):
 			return nil, err
 		case trouble != nil && pause == minAcceptPause: // once for each spell

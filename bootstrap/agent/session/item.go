@@ -13,7 +13,8 @@ const (
 	ItemExit   byte = 'x' // agent → client: Exit, the last item
 	ItemStop   byte = 'o' // client → agent: nobody reads an output any more: its router.Class. A program that writes on gets SIGPIPE
 	ItemInvoke byte = 'i' // agent → client: a shim was started (Spec.Shim)
-	ItemAnswer byte = 'a' // client → agent: what became of it
+	ItemAccept byte = 'c' // agent → client: a connection has come (Spec.Agent, Listen)
+	ItemAnswer byte = 'a' // client → agent: what was announced so is not wanted
 )
 
 const (
@@ -52,6 +53,20 @@ func ParseSignal(data []byte) (string, error) {
 		}
 	}
 	return string(data), nil
+}
+
+// AppendAsk appends to dst the data of an item about something that waits in an agent for a stream: of an ItemInvoke, with the origin
+// of an ItemAccept, or with the reason of an ItemAnswer.
+func AppendAsk(dst []byte, id uint64, text string) []byte {
+	return append(binary.BigEndian.AppendUint64(dst, id), text[:min(len(text), maxMessage)]...)
+}
+
+// ParseAsk reads what AppendAsk wrote.
+func ParseAsk(data []byte) (id uint64, text string, err error) {
+	if len(data) < 8 || len(data) > 8+maxMessage {
+		return 0, "", errItem
+	}
+	return binary.BigEndian.Uint64(data), string(data[8:]), nil
 }
 
 // AppendExit appends the wire form of x to dst: status uint32, core byte, length of

@@ -21,12 +21,7 @@ type Place struct {
 // NewPlace makes the directory, and removes those that runs of the same user have left which were killed. program is an executable that knows
 // its role by the names ssh, scp and sftp; linked says that links to it do, as it has a name and may be executed there; otherwise it is copied.
 func NewPlace(program string, linked bool) (*Place, error) {
-	base := os.TempDir()
-	if len(base) > maxBase || strings.Trim(base, plainPath) != "" || !filepath.IsAbs(base) {
-		base = "/tmp"
-	}
-	sweep(base)
-	p, err := lockedPlace(base)
+	p, err := EmptyPlace()
 	if err != nil {
 		return nil, err
 	}
@@ -37,12 +32,23 @@ func NewPlace(program string, linked bool) (*Place, error) {
 	return p, nil
 }
 
+// EmptyPlace makes the directory alone.
+func EmptyPlace() (*Place, error) {
+	base := os.TempDir()
+	if len(base) > maxBase || strings.Trim(base, plainPath) != "" || !filepath.IsAbs(base) {
+		base = "/tmp"
+	}
+	sweep(base)
+	return lockedPlace(base)
+}
+
 // The directory's path goes into variables that are split at blanks and read by shells, and into a socket's address, which is short.
 const (
 	plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+"
 	maxBase   = 60
 
 	socketName = "control.sock"
+	agentName  = "agent.sock"
 )
 
 // tools are the names by which the shim is found.
@@ -105,6 +111,9 @@ func (p *Place) SSH() string { return filepath.Join(p.dir, "ssh") }
 
 // Socket is where Listen listens.
 func (p *Place) Socket() string { return filepath.Join(p.dir, socketName) }
+
+// AgentSocket is where the ssh-agent of a session's user is to be found.
+func (p *Place) AgentSocket() string { return filepath.Join(p.dir, agentName) }
 
 // Listen opens the place's own socket. Only the own user gets as far as this directory.
 func (p *Place) Listen() (*net.UnixListener, error) {

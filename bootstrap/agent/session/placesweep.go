@@ -91,7 +91,7 @@ func sweepPlace(dir string) {
 	if !ours || programLives(dir) {
 		return
 	}
-	for _, name := range append(tools[:], socketName, programName) {
+	for _, name := range append(tools[:], socketName, agentName, programName) {
 		_ = os.Remove(filepath.Join(dir, name))
 	}
 	_ = os.Remove(dir)

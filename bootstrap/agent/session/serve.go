@@ -114,8 +114,11 @@ func checkDescriptors(files []*Descriptor, want int) error {
 		return errors.New("control socket: wrong number of descriptors")
 	}
 	for _, f := range files {
-		if f.Terminal() {
+		switch {
+		case f.Terminal():
 			return errors.New("control socket: a terminal cannot be handed over")
+		case f.kind == kindStrange:
+			return errors.New("control socket: only files, pipes, sockets and devices can be handed over")
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ package session
 const (
 	FuncStart      = "fakessh.session.start"    // Spec → stream
 	FuncDial       = "fakessh.session.dial"     // network, address → stream
+	FuncListen     = "fakessh.session.listen"   // network, address → stream of a Listener, port
+	FuncAttach     = "fakessh.session.attach"   // id of an ItemAccept or ItemInvoke → stream that it waits for
 	FuncConnect    = "fakessh.agent.connect"    // ConnectRequest → Connected, and a child context
 	FuncDisconnect = "fakessh.agent.disconnect" // id, reason: closes the link of a child
 	FuncPutImage   = "fakessh.agent.put_image"  // platform, digest, size → stream that takes the image
@@ -35,6 +37,8 @@ type Spec struct {
 	ReadOnly bool
 	// Shim: the program started gets fakessh's ssh first on PATH; its invocations come as Invoke items (Tree.Run from a target).
 	Shim bool
+	// Agent: the program gets SSH_AUTH_SOCK; connections to it come as Accept items (ssh -A). Not for the sftp subsystem.
+	Agent bool
 }
 
 // PTY asks for a pseudo-terminal (RFC 4254 section 6.2).

@@ -39,6 +39,9 @@ func (s *Spec) Encode() *pickle.Dict {
 	if s.Shim {
 		d.Set("shim", true)
 	}
+	if s.Agent {
+		d.Set("agent", true)
+	}
 	return d
 }
 
@@ -64,6 +67,7 @@ func DecodeSpec(v any) (*Spec, error) {
 		ServerAddr: f.text("server", maxAddr),
 		ReadOnly:   f.bool("read_only"),
 		Shim:       f.bool("shim"),
+		Agent:      f.bool("agent"),
 	}
 	if v, ok := f.get("pty"); ok {
 		s.PTY = f.pty(v)
@@ -129,6 +133,8 @@ func (s *Spec) Validate() error {
 		f.fail("args", "belong to the kind argv only")
 	case s.Kind == Subsystem && s.Command == "":
 		f.fail("command", "is missing")
+	case s.Kind == Subsystem && s.Agent:
+		f.fail("agent", "does not belong to the kind "+string(s.Kind))
 	case (s.Kind == Argv || s.Kind == Shell) && s.Command != "":
 		f.fail("command", "does not belong to the kind "+string(s.Kind))
 	}

@@ -31,7 +31,7 @@ var fullSpec = Spec{
 		Term: "xterm", Size: Size{80, 24, 1<<32 - 1, 480}, Modes: []byte{53, 0, 0, 0, 1, 0},
 	},
 	ClientAddr: "192.0.2.1 5000", ServerAddr: "192.0.2.2 22",
-	Shim: true,
+	Shim: true, Agent: true,
 }
 
 func TestSpecTravels(t *testing.T) {
@@ -70,6 +70,7 @@ func TestSpecIsValidated(t *testing.T) {
 		"args has more than":     {Kind: Argv, Args: make([]string, maxArgs+1)},
 		"args holds a NUL":       {Kind: Argv, Args: []string{"a", "\x00"}},
 		"command is missing":     {Kind: Subsystem},
+		"agent does not belong":  {Kind: Subsystem, Command: "sftp", Agent: true},
 		"args belong to":         {Kind: Exec, Command: "id", Args: []string{"sh"}},
 		"args belong to the":     {Kind: Shell, Args: []string{"sh"}},
 		"args belong to the k":   {Kind: Subsystem, Command: "sftp", Args: []string{"sh"}},
@@ -105,6 +106,7 @@ func TestWrongTypesAreRefused(t *testing.T) {
 		"args is not text":     pickle.NewDict("kind", "argv", "args", pickle.Tuple{int64(1)}),
 		"env is not a dict":    pickle.NewDict("kind", "shell", "env", "A=b"),
 		"env is not text":      pickle.NewDict("kind", "shell", "env", pickle.NewDict("A", int64(1))),
+		"agent is not a bool":  pickle.NewDict("kind", "shell", "agent", "yes"),
 		"shim is not a bool":   pickle.NewDict("kind", "shell", "shim", int64(1)),
 		"pty: not a dict":      pickle.NewDict("kind", "shell", "pty", true),
 		"size is not four":     pickle.NewDict("kind", "shell", "pty", pickle.NewDict("size", pickle.Tuple{int64(1)})),
