@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"fakessh/router"
 )
 
 // pipeSize is what a busy pipe is made to hold, bytes.
@@ -118,7 +120,10 @@ func pollNow(fd int, events int16) bool {
 
 // writeVectorNow writes some of a socket's or a pipe's pieces where that needs no waiting, whoever else writes there at the same time.
 func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
-	if d.kind == kindSocket {
+	switch {
+	case d.local:
+		return router.SendNow(d.fd, pieces)
+	case d.kind == kindSocket:
 		return unix.SendmsgBuffers(d.fd, pieces, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	}
 	return unix.Pwritev2(d.fd, pieces, -1, unix.RWF_NOWAIT)
