@@ -86,11 +86,11 @@ func (b *batchWriter) writeNow(p []byte) {
 		}
 		return
 	case first:
-		p = p[router.TryWrite(b.sock, [][]byte{p}):]
+		p = p[router.TryWriteOwn(b.sock, [][]byte{p}):]
 		b.keep(p)
 	default:
 		b.keep(p)
-		n := router.TryWrite(b.sock, [][]byte{b.buf})
+		n := router.TryWriteOwn(b.sock, [][]byte{b.buf})
 		if b.buf = b.buf[:copy(b.buf, b.buf[n:])]; len(b.buf) == 0 {
 			batches.Put((*[batchSize]byte)(b.buf[:batchSize]))
 			b.buf = nil

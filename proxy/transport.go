@@ -160,7 +160,7 @@ func (t *transport) readConn(p []byte) (int, error) {
 	if t.sock == nil {
 		return t.Conn.Read(p)
 	}
-	n, err := router.ReadVector(t.sock, [][]byte{p})
+	n, err := router.ReadOwn(t.sock, [][]byte{p})
 	if n == 0 && err == nil {
 		err = io.EOF
 	}

@@ -131,7 +131,7 @@ func (f *frameReader) read(p []byte) (int, error) {
 		}
 	}
 	if f.raw != nil {
-		if n, err := ReadVector(f.raw, [][]byte{p}); n > 0 && err == nil {
+		if n, err := ReadOwn(f.raw, [][]byte{p}); n > 0 && err == nil {
 			return n, nil
 		}
 	}
@@ -200,7 +200,7 @@ func (b *batchWriter) write(frames []frame) (int64, error) {
 	b.gather(frames)
 	defer clear(b.pieces)
 	if b.raw != nil {
-		return writeVector(b.raw, b.pieces)
+		return writeOwn(b.raw, b.pieces)
 	}
 	var total int64
 	for _, p := range b.pieces {

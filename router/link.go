@@ -136,7 +136,7 @@ func readCause(err error) error {
 
 // writeNow is the scheduler's way to write frames without the write loop, while that waits.
 func (l *Link) writeNow(pieces [][]byte) int {
-	n := TryWrite(l.out.raw, pieces)
+	n := TryWriteOwn(l.out.raw, pieces)
 	l.bytesOut.Add(uint64(n))
 	left := n
 	for _, p := range pieces {

@@ -7,14 +7,14 @@ import (
 	"unsafe"
 )
 
-func writev(fd int, pieces [][]byte) (int, error) { return vectored(syscall.SYS_WRITEV, fd, pieces) }
+func ownWritev(fd int, pieces [][]byte) (int, error) { return quiet(syscall.SYS_WRITEV, fd, pieces) }
 
-func readv(fd int, bufs [][]byte) (int, error) { return vectored(syscall.SYS_READV, fd, bufs) }
+func ownReadv(fd int, bufs [][]byte) (int, error) { return quiet(syscall.SYS_READV, fd, bufs) }
 
-// vectored makes a call that must not block.
-func vectored(call uintptr, fd int, bufs [][]byte) (int, error) {
+// quiet makes a call that must not block.
+func quiet(call uintptr, fd int, bufs [][]byte) (int, error) {
 	var v iovecs
-	count := v.fill(bufs)
+	count := v.point(bufs)
 	for {
 		n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&v)), uintptr(count))
 		switch errno {

@@ -52,7 +52,7 @@ func (c *eagerConn) TryWrite(pieces [][]byte) int {
 	if err != nil {
 		return 0
 	}
-	return router.TryWrite(raw, pieces)
+	return router.TryWriteOwn(raw, pieces)
 }
 
 // connectTo dials from here. Its errors read like OpenSSH's: "connect failed: Connection refused".

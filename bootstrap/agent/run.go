@@ -282,8 +282,11 @@ func (r *run) copyOut(out outPipe) {
 	}
 }
 
-// growing makes a pipe larger once it has carried more than fits in it: then it is a bulk flow.
+// growing is our end of a program's pipe. It makes the pipe larger once that has carried more than fits in it: then it is a bulk flow.
 // Pipes of idle sessions stay small, since all of a user's pipes share one budget.
+//
+// Its calls are quiet ones (router.TryWriteOwn), although the program can hold them up, by a buffer of its own that takes long to be paged in: it
+// is of the agent's account, and could stop the agent as well.
 type growing struct {
 	file  *os.File
 	n     int
@@ -310,7 +313,7 @@ func (g *growing) TryWrite(pieces [][]byte) int {
 	if err != nil {
 		return 0
 	}
-	n := router.TryWrite(c, pieces)
+	n := router.TryWriteOwn(c, pieces)
 	g.count(n)
 	return n
 }
@@ -321,7 +324,7 @@ func (g *growing) ReadVector(bufs [][]byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := router.ReadVector(c, bufs)
+	n, err := router.ReadOwn(c, bufs)
 	g.count(n)
 	if n == 0 && err == nil {
 		err = io.EOF

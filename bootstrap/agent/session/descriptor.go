@@ -25,9 +25,10 @@ import (
 //
 // One goroutine may read, one write, and any close.
 type Descriptor struct {
-	fd   int
-	kind descriptorKind
-	own  *os.File // a pipe's own description, in place of fd
+	fd    int
+	kind  descriptorKind
+	local bool     // a unix socket
+	own   *os.File // a pipe's own description, in place of fd
 
 	mu     sync.Mutex
 	busy   int // system calls on fd
@@ -59,6 +60,8 @@ func NewDescriptor(fd int) *Descriptor {
 		d.kind = kindFile
 	case unix.S_IFSOCK:
 		d.kind = kindSocket
+		name, _ := unix.Getsockname(fd)
+		_, d.local = name.(*unix.SockaddrUnix)
 	case unix.S_IFCHR:
 		d.kind = kindDevice
 	case unix.S_IFIFO:

@@ -53,7 +53,8 @@ func (d *Descriptor) growLocked() {
 func (d *Descriptor) readNow(p []byte) (int, error) {
 	switch d.kind {
 	case kindSocket:
-		return router.ReceiveNow(d.fd, [][]byte{p})
+		n, _, err := unix.Recvfrom(d.fd, p, unix.MSG_DONTWAIT)
+		return n, err
 	case kindPipe:
 		n, err := unix.Preadv2(d.fd, [][]byte{p}, -1, unix.RWF_NOWAIT)
 		if err != unix.EOPNOTSUPP {
@@ -74,7 +75,7 @@ func (d *Descriptor) readNow(p []byte) (int, error) {
 func (d *Descriptor) writeNow(p []byte) (int, error) {
 	switch d.kind {
 	case kindSocket:
-		return router.SendNow(d.fd, [][]byte{p})
+		return unix.SendmsgN(d.fd, p, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	case kindPipe:
 		n, err := unix.Pwritev2(d.fd, [][]byte{p}, -1, unix.RWF_NOWAIT)
 		if err != unix.EOPNOTSUPP {
@@ -119,8 +120,11 @@ func pollNow(fd int, events int16) bool {
 
 // writeVectorNow writes some of a socket's or a pipe's pieces where that needs no waiting, whoever else writes there at the same time.
 func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
-	if d.kind == kindSocket {
+	switch {
+	case d.local:
 		return router.SendNow(d.fd, pieces)
+	case d.kind == kindSocket:
+		return unix.SendmsgBuffers(d.fd, pieces, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	}
 	return unix.Pwritev2(d.fd, pieces, -1, unix.RWF_NOWAIT)
 }
@@ -128,7 +132,8 @@ func (d *Descriptor) writeVectorNow(pieces [][]byte) (int, error) {
 // readVectorNow is readNow for several buffers, of which it may fill the first alone.
 func (d *Descriptor) readVectorNow(bufs [][]byte) (int, error) {
 	if d.kind == kindSocket {
-		return router.ReceiveNow(d.fd, bufs)
+		n, _, _, _, err := unix.RecvmsgBuffers(d.fd, bufs, nil, unix.MSG_DONTWAIT)
+		return n, err
 	}
 	return d.readNow(bufs[0])
 }
