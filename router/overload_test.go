@@ -96,3 +96,27 @@ func TestSiblingsOfAOneWayRouterHearNothingOfEachOther(t *testing.T) {
 		t.Errorf("%d bytes about a context that it could never reach", n)
 	}
 }
+
+func TestChildThatReadsNothingDoesNotStopItsParentsLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, links := still(t, Config{ID: 9, ParentIDs: []ContextID{0}, Unidirectional: true}, 10)
+		up := r.newLink(idle{}, LinkConfig{Remote: 0, Parent: true})
+		if _, err := r.attach(up); err != nil {
+			t.Fatal(err)
+		}
+		fillUp(t, links[0])
+		done := make(chan struct{})
+		go func() { // ends with the message
+			defer close(done)
+			h := header{magic: EncodingLegacy, dst: 10, handle: 1000} // such as the master's refusals of what the child asks for
+			r.inbound(up, &h, newFrame(&h, nil))
+		}()
+		select {
+		case <-done: // the child's link has been given up, or the message has
+		case <-time.After(30 * time.Second): // the gateway gives up a context that is silent for 45 s
+			t.Error("nothing from above has been read for 30 s: everything beneath this context stands still, and soon it counts as lost")
+			links[0].fail(errPeerClosed)
+			<-done
+		}
+	})
+}

@@ -141,11 +141,11 @@ func TestFeederWaitsWhileAQueueIsAtItsBound(t *testing.T) {
 				stalls.Add(1)
 			}
 		}}, 1, 2)
-		links[1].q.limit = 10000
+		links[1].q.limit = 20000
 		fed := feed(r, links[0], 100)
 		synctest.Wait()
 		if n := fed.Load(); n < 8 || n > 10 {
-			t.Errorf("%d frames of 1000 bytes went into 10000", n)
+			t.Errorf("%d frames of 2 KiB in memory went into 20000", n)
 		}
 		if stalls.Load() != 1 {
 			t.Errorf("%d records of it", stalls.Load())

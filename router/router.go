@@ -163,6 +163,10 @@ func (r *Router) newLink(rwc io.ReadWriteCloser, cfg LinkConfig) *Link {
 	l.q.stalled = func(queued int64) {
 		l.logPeer(LevelWarn, "queue is full, its feeders have to wait", "queued", strconv.FormatInt(queued, 10))
 	}
+	if !cfg.Parent { // nobody above is held up by what waits for the parent
+		l.q.watch.patience = r.patience()
+		l.q.watch.giveUp = func(memory int64, after time.Duration) { l.fail(errStuck(memory, after)) }
+	}
 	l.privileged = cfg.Parent || slices.Contains(r.cfg.ParentIDs, cfg.Remote) ||
 		cfg.Auth != nil && hasAuthority(*cfg.Auth, r.cfg.ID, r.cfg.ParentIDs)
 	l.old.Store(cfg.OldPeer)

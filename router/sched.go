@@ -7,10 +7,11 @@ import (
 
 // Sizes of the scheduler, not of the protocol.
 const (
-	quantum       = 32 << 10 // bytes a flow may send in its turn
-	frameOverhead = 64       // what a queued frame costs besides its bytes
-	spareFlows    = 64       // drained flows kept for reuse,
-	spareRing     = 64       // with room for as many frames
+	quantum    = 32 << 10 // bytes a flow may send in its turn
+	frameSlot  = 48       // memory of a frame's place in a ring, which may be half empty
+	flowMemory = 256      // of a flow, with a small ring and its place in the map
+	spareFlows = 64       // drained flows kept for reuse,
+	spareRing  = 64       // with room for as many frames
 )
 
 // flowKey names a flow: a stream by the context that sends and its own handle. The zero
@@ -23,6 +24,9 @@ type flowKey struct {
 // frame is a header with its payload, in a buffer of getBuf.
 type frame struct{ buf []byte }
 
+// memory is what it costs to keep f in a queue.
+func (f frame) memory() int64 { return int64(cap(f.buf)) + frameSlot }
+
 // scheduler is what waits to be written to a link, in one queue per flow. Flows take turns by deficit round robin, those
 // that have just become busy first, as in FQ-CoDel (RFC 8290 section 4): what sends little never waits behind what
 // sends much, and no class has to be declared.
@@ -31,7 +35,7 @@ type frame struct{ buf []byte }
 //	push ──► flow ─┼─► fresh: new flows, until they have had a quantum ─┐
 //	push ──► flow ─┘   old:   the others, in turn ──────────────────────┴─► pop
 type scheduler struct {
-	limit   int64
+	limit   int64                     // of memory
 	stalled func(queued int64)        // called when somebody has to wait at the limit and nobody did before; must not call back
 	direct  func(pieces [][]byte) int // writes what the link takes without waiting; nil: everything waits for pop
 
@@ -43,7 +47,8 @@ type scheduler struct {
 	spare      []*flow
 	frames     int   // that pop can have
 	bytes      int64 // of all frames, held ones too
-	overhead   int64
+	memory     int64 // that those and the flows take
+	watch      stallWatch
 	parked     bool               // somebody waits in pop, and no push is in direct
 	rest       []frame            // what direct has left; goes before all others
 	pieces     [][]byte           // what direct gets
@@ -53,7 +58,7 @@ type scheduler struct {
 	closed     bool
 }
 
-// newScheduler makes a scheduler in which push waits from limit bytes on.
+// newScheduler makes a scheduler in which push waits from limit bytes of memory on.
 func newScheduler(limit int64) *scheduler {
 	q := &scheduler{limit: limit, flows: map[flowKey]*flow{}, full: map[flowKey]func(){}}
 	q.ready.L, q.space.L = &q.mu, &q.mu
@@ -107,8 +112,7 @@ func (q *scheduler) pushLocked(key flowKey, frames ...frame) error {
 		q.writeLocked(frames)
 	default:
 		for _, f := range frames {
-			q.bytes += int64(len(f.buf))
-			q.overhead += frameOverhead
+			q.countLocked(f)
 			q.appendLocked(key, f)
 		}
 	}
@@ -152,8 +156,7 @@ func (q *scheduler) pushAfter(src ContextID, f frame) error {
 		putBuf(f.buf)
 		return ErrClosed
 	}
-	q.bytes += int64(len(f.buf))
-	q.overhead += frameOverhead
+	q.countLocked(f)
 	g := &gate{f: f}
 	for key, fl := range q.flows {
 		if key.Src == src && key != (flowKey{}) && fl.count > 0 {
@@ -167,6 +170,14 @@ func (q *scheduler) pushAfter(src ContextID, f frame) error {
 	return nil
 }
 
+func (q *scheduler) countLocked(f frame) {
+	q.bytes += int64(len(f.buf))
+	q.memory += f.memory()
+	if q.fullLocked() {
+		q.watchLocked()
+	}
+}
+
 // pop moves frames to into, in the order of service, until they have max bytes (the last may go beyond). It waits until
 // there is one; false means that the scheduler is closed and empty.
 func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
@@ -178,7 +189,8 @@ func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
 	into = append(into, q.rest...)
 	clear(q.rest)
 	q.rest = q.rest[:0]
-	for n := 0; q.frames > 0 && n < max; {
+	n := 0
+	for q.frames > 0 && n < max {
 		f := q.nextLocked()
 		n += len(f.buf)
 		into = append(into, f)
@@ -186,6 +198,7 @@ func (q *scheduler) pop(max int, into []frame) ([]frame, bool) {
 	if q.frames == 0 {
 		q.forgetFlowsLocked()
 	}
+	q.takenLocked(n)
 	q.freeSpaceLocked()
 	wake := q.wake
 	q.wake = nil
@@ -260,6 +273,7 @@ func (q *scheduler) queued() int64 {
 func (q *scheduler) close() {
 	q.mu.Lock()
 	q.closed = true
+	q.unwatchLocked()
 	q.ready.Broadcast()
 	q.space.Broadcast()
 	q.wakeFullLocked()
@@ -277,7 +291,7 @@ func (q *scheduler) close() {
 	}
 }
 
-func (q *scheduler) fullLocked() bool { return q.bytes+q.overhead >= q.limit }
+func (q *scheduler) fullLocked() bool { return q.memory >= q.limit }
 
 // awaitSpaceLocked waits at the limit, until ctx is done: then it returns the cause.
 func (q *scheduler) awaitSpaceLocked(ctx context.Context) error {
@@ -285,6 +299,7 @@ func (q *scheduler) awaitSpaceLocked(ctx context.Context) error {
 		return nil
 	}
 	defer waitContext(ctx, &q.space)()
+	q.watchLocked()
 	q.waiting++
 	if q.waiting == 1 && len(q.full) == 0 && q.stalled != nil {
 		queued := q.bytes
@@ -325,6 +340,7 @@ func (q *scheduler) appendLocked(key flowKey, f frame) {
 		fl = q.newFlowLocked()
 		fl.key, fl.deficit = key, quantum
 		q.flows[key] = fl
+		q.memory += flowMemory
 		q.fresh.push(fl)
 	}
 	fl.put(f)
@@ -364,7 +380,7 @@ func (q *scheduler) takeLocked(fl *flow) frame {
 	fl.deficit -= int64(len(f.buf))
 	q.frames--
 	q.bytes -= int64(len(f.buf))
-	q.overhead -= frameOverhead
+	q.memory -= f.memory()
 	if fl.room != nil && fl.bytes < fl.below {
 		q.wake = append(q.wake, fl.room)
 		fl.room = nil
@@ -413,6 +429,7 @@ func (q *scheduler) newFlowLocked() *flow {
 
 func (q *scheduler) dropFlowLocked(fl *flow) {
 	delete(q.flows, fl.key)
+	q.memory -= flowMemory
 	if len(q.spare) < spareFlows && len(fl.ring) <= spareRing {
 		q.spare = append(q.spare, fl)
 	}

@@ -102,7 +102,7 @@ func TestFlowsShareByBytes(t *testing.T) {
 func TestPushWaitsAtTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stalls := 0
-		q := newScheduler(100 << 10)
+		q := newScheduler(130 << 10)
 		q.stalled = func(queued int64) { stalls++ }
 		pushed := 0
 		go func() {
@@ -131,7 +131,7 @@ func TestPushWaitsAtTheLimit(t *testing.T) {
 		if pushed != 10 {
 			t.Errorf("%d of 10 went in", pushed)
 		}
-		if q.overhead != 0 || q.frames != 0 || len(q.flows) != 0 {
+		if q.memory != 0 || q.frames != 0 || len(q.flows) != 0 {
 			t.Error("an empty scheduler remembers something")
 		}
 	})
@@ -263,7 +263,7 @@ func TestSchedulerKeepsOrderWithinFlows(t *testing.T) {
 				}
 			}
 		}
-		if q.queued() != 0 || q.overhead != 0 || len(q.flows) != 0 || len(q.spare) > spareFlows {
+		if q.queued() != 0 || q.memory != 0 || len(q.flows) != 0 || len(q.spare) > spareFlows {
 			t.Fatalf("seed %d: an empty scheduler remembers something", seed)
 		}
 	}
