@@ -218,6 +218,14 @@ func (l *Link) noteEgress(dst ContextID) {
 	l.egress[dst] = struct{}{}
 }
 
+// hasEgress reports whether the neighbour has written to id.
+func (l *Link) hasEgress(id ContextID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.egress[id]
+	return ok || l.egressAll
+}
+
 // takeEgress reports whether the neighbour has to hear of the loss of id, and forgets it.
 func (l *Link) takeEgress(id ContextID) bool {
 	l.mu.Lock()

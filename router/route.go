@@ -24,6 +24,9 @@ func (r *Router) inbound(l *Link, h *header, buf []byte) {
 		setAuth(buf, h.auth)
 	}
 	l.noteEgress(h.dst)
+	if l.auth != nil && p.out != nil {
+		l.noteEgress(p.out.remote)
+	}
 	switch {
 	case h.dst == r.cfg.ID && h.isStream():
 		r.streamFrame(l, h, buf)
@@ -79,7 +82,7 @@ func (r *Router) pass(p *paths, h *header, buf []byte) {
 	case p.out == nil:
 		putBuf(buf)
 		r.undeliverable(h, reasonNoRoute(h.dst, r.cfg.ID), true)
-	case r.cfg.Unidirectional && p.sideways():
+	case r.cfg.Unidirectional && p.sideways(h):
 		putBuf(buf)
 		p.in.logPeer(LevelWarn, "sideways message refused", "src", h.src.String(), "dst", h.dst.String(), "handle", h.handle.String())
 		r.undeliverable(h, reasonUnidirectional(p.in.remote, p.out.remote, r.cfg.ID), true)

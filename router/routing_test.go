@@ -2,12 +2,14 @@ package router_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"testing"
 
 	"fakessh/router"
+	"fakessh/router/pickle"
 	"fakessh/router/routertest"
 )
 
@@ -180,6 +182,34 @@ func TestStampedLinkPassesUnidirectionalRouting(t *testing.T) {
 	b.want(msg{dst: 2, src: 5, auth: 0, handle: 101, reply: 1000, data: "call"})
 	b.send(b.own(5, 1000, 0, "result"))
 	client.want(b.wire(5, 1000, "result"))
+}
+
+// A client of ours acts with our authority; targets that it has nothing to do with do not reach it.
+func TestStampedLinkGetsAnswersOnly(t *testing.T) {
+	r := newRouter(t, router.Config{Unidirectional: true})
+	zero := router.ContextID(0)
+	client := connect(t, r, router.LinkConfig{Remote: 5, Auth: &zero})
+	a, b := connect(t, r, child(2)), connect(t, r, child(3))
+	b.send(b.own(0, 105, 1000, "")) // ALLOCATE_ID
+	between := uint32(unpickled(t, b.next().data).(pickle.Tuple)[0].(int64))
+	deep := between + 1
+	b.send(b.own(0, 103, 0, fmt.Sprint(between)), b.own(0, 103, 0, fmt.Sprint(deep))) // ADD_ROUTE
+	refused := func(p *peer, m msg) {
+		t.Helper()
+		p.send(m)
+		p.want(dead(m.src, 0, m.reply, fmt.Sprintf("routing mode prevents forward of message from context %d to context 5 via context 0", p.id)))
+	}
+	refused(a, a.own(5, 100, 1000, "unasked"))
+	a.send(dead(5, 2, 1000, "unasked"))
+	a.fence(0)
+	client.send(client.own(deep, 101, 1000, "call"))
+	b.want(msg{dst: deep, src: 5, auth: 0, handle: 101, reply: 1000, data: "call"})
+	refused(b, msg{dst: 5, src: between, auth: between, handle: 100, reply: 1000, data: "unasked"})
+	b.send(dead(5, between, 1000, "no route"))
+	client.want(dead(5, between, 1000, "no route"))
+	b.send(msg{dst: 5, src: deep, auth: deep, handle: 1000, data: "result"})
+	client.want(msg{dst: 5, src: deep, auth: deep, handle: 1000, data: "result"})
+	client.fence(0)
 }
 
 // wire is what a message of the peer looks like behind a router.

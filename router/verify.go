@@ -19,8 +19,17 @@ func (p *paths) forged(h *header) string {
 	return ""
 }
 
-// sideways tells traffic that a unidirectional router does not pass: neither end is above, or acts for one above.
-func (p *paths) sideways() bool { return !p.in.privileged && !p.out.privileged }
+// sideways tells traffic that a unidirectional router does not pass: neither end is above, or acts for one above. Who acts for one above
+// gets answers: what comes from those that it has written to, and dead messages of those on the way there.
+func (p *paths) sideways(h *header) bool {
+	switch {
+	case p.in.privileged:
+		return false
+	case p.out.privileged && p.out.auth != nil:
+		return !p.out.hasEgress(h.src) && !(h.isDead() && p.out.hasEgress(p.in.remote))
+	}
+	return !p.out.privileged
+}
 
 // hasAuthority reports whether auth is self or one of its ancestors.
 func hasAuthority(auth, self ContextID, parents []ContextID) bool {
