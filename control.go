@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fakessh/authz"
@@ -37,6 +38,11 @@ type ControlServer struct {
 	Authorize func(ctx context.Context, a *Access) error
 	// Ended is told what became of everything that has a Dest. nil is nobody. It must not block for long.
 	Ended func(e *ControlEnd)
+	// Attach is told of each program that is about to attach by mitogen.unix, with the router's whole authority: of the process's own
+	// user, or root's. An error keeps it out. It is also told of those that may not, with Err set. nil: nobody can attach.
+	Attach func(a *Attachment) error
+	// Detach is told of the end of each that Attach has let in. nil is nobody.
+	Detach func(a *Attachment)
 	// Ops are operations beside sessions and dials, by name.
 	Ops    map[string]ControlOp
 	Env    *authz.EnvList // variables that sessions may set; nil = authz.DefaultEnvList
@@ -44,6 +50,7 @@ type ControlServer struct {
 
 	MaxConns     int // connections at once; 0 = 4096
 	MaxPeerConns int // those of one uid; 0 = 1024
+	MaxAttached  int // programs attached by mitogen.unix at once; 0 = 64
 
 	// fixed is where every host name leads, whatever a request says.
 	fixed *Dest
@@ -57,7 +64,10 @@ type ControlServer struct {
 	accepted  context.CancelFunc
 	peers     map[int]*peerConns // by uid
 	conns     map[*session.InvokeConn]context.CancelCauseFunc
+	attached  int            // programs
 	wg        sync.WaitGroup // one per connection
+
+	strangers atomic.Int32 // are waited for, to be turned away
 }
 
 // Access is one question to ControlServer.Authorize.
@@ -250,7 +260,7 @@ func (s *ControlServer) serve(ctx context.Context, conn *session.InvokeConn) {
 	log := s.log().With("uid", peer.UID, "pid", peer.PID)
 	if err := s.admit(peer); err != nil {
 		log.Debug("control connection refused", "err", err)
-		_ = conn.SendError(err)
+		s.turnAway(conn, err)
 		return
 	}
 	defer s.leave(peer)
@@ -260,7 +270,9 @@ func (s *ControlServer) serve(ctx context.Context, conn *session.InvokeConn) {
 	case errors.Is(err, io.EOF):
 		return
 	case errors.Is(err, session.ErrMitogenUnix):
-		log.Warn("control connection refused", "err", err)
+		if err := s.attach(ctx, conn, peer); err != nil {
+			log.Debug("mitogen.unix refused", "err", err)
+		}
 		return
 	case err != nil:
 		log.Warn("control request refused", "err", err)

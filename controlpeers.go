@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/user"
+	"strconv"
 
 	"fakessh/bootstrap/agent/session"
 )
 
-// Everybody on the machine may connect to a control socket. So who it is comes first; a stranger is turned away unread, and what those
+// Everybody on the machine may connect to a control socket. So who it is comes first; a stranger is turned away whatever it asks for, and what those
 // who are known can hold is bounded: connections in total, connections of one uid, and of these the ones whose request is on its way.
 
 // Limits of a ControlServer.
@@ -17,6 +19,7 @@ const (
 	defaultMaxConns     = 4096
 	defaultMaxPeerConns = 1024
 	maxPeerRequests     = 32 // requests of one uid that are being read, each of which may be large; the others wait
+	maxStrangers        = 64 // strangers whose first byte is waited for
 )
 
 var (
@@ -32,8 +35,10 @@ type peerConns struct {
 
 // admit decides about a connection by its peer, and counts it. leave has to be called then.
 func (s *ControlServer) admit(p Peer) error {
-	if err := s.known(p); err != nil {
-		return err
+	if !s.mayAttach(p) {
+		if err := s.known(p); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,6 +55,17 @@ func (s *ControlServer) admit(p Peer) error {
 	c.count++
 	s.peers[p.UID] = c
 	return nil
+}
+
+// mayAttach tells those who may attach, even where they may ask for nothing else: what they want has to be read first.
+func (s *ControlServer) mayAttach(p Peer) bool { return s.Attach != nil && isOwner(p) }
+
+// turnAway says why, except in words that a client of mitogen.unix would take for its handshake. So one byte is waited for; where many are, not.
+func (s *ControlServer) turnAway(conn *session.InvokeConn, reason error) {
+	defer s.strangers.Add(-1)
+	if s.strangers.Add(1) > maxStrangers || s.Attach == nil || !conn.SpeaksMitogen() {
+		_ = conn.SendError(reason)
+	}
 }
 
 func (s *ControlServer) known(p Peer) error {
@@ -83,7 +99,11 @@ func (s *ControlServer) request(ctx context.Context, conn *session.InvokeConn, p
 		return nil, nil, context.Cause(ctx)
 	}
 	defer func() { <-turn }()
-	return conn.Request()
+	inv, files, err := conn.Request()
+	if err == nil && s.mayAttach(p) {
+		err = s.known(p)
+	}
+	return inv, files, err
 }
 
 // orMany is n, or what stands for 0.
@@ -92,6 +112,15 @@ func orMany(n, many int) int {
 		return many
 	}
 	return n
+}
+
+// Account is the name of the local account, "" if it has none.
+func (p Peer) Account() string {
+	account, err := user.LookupId(strconv.Itoa(p.UID))
+	if err != nil {
+		return ""
+	}
+	return account.Username
 }
 
 // peerOf asks the kernel who is at the other end of c.

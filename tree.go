@@ -3,6 +3,7 @@ package fakessh
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -40,11 +41,12 @@ type Tree struct {
 	dialer dialer
 	wg     sync.WaitGroup // one per node: its goroutine
 
-	mu     sync.Mutex
-	inv    *inventory
-	nodes  map[nodeKey]*node  // what a request may find: connecting, up, or failed a moment ago
-	alive  map[*node]struct{} // nodes whose goroutine runs, those included that no request finds any more
-	closed bool
+	mu       sync.Mutex
+	inv      *inventory
+	nodes    map[nodeKey]*node         // what a request may find: connecting, up, or failed a moment ago
+	alive    map[*node]struct{}        // nodes whose goroutine runs, those included that no request finds any more
+	programs map[router.ContextID]Node // programs that are attached
+	closed   bool
 }
 
 // NewTree makes a tree; nothing is connected yet. Errors are about the inventory.
@@ -73,7 +75,7 @@ func newTree(inv *inventory, idle time.Duration, log *slog.Logger, d dialer) *Tr
 	}
 	return &Tree{
 		idle: idle, pings: defaultKeepalive, log: log, dialer: d, inv: inv,
-		nodes: map[nodeKey]*node{}, alive: map[*node]struct{}{},
+		nodes: map[nodeKey]*node{}, alive: map[*node]struct{}{}, programs: map[router.ContextID]Node{},
 	}
 }
 
@@ -145,10 +147,10 @@ type Node struct {
 	Sessions int           `json:"sessions"` // leases
 	Since    time.Time     `json:"since"`
 	RTT      time.Duration `json:"rtt"`
-	State    string        `json:"state"` // "connecting", "up", "closing", "failed"
+	State    string        `json:"state"` // "connecting", "up", "closing", "failed"; of a program, "attached"
 }
 
-// Nodes is a snapshot of the tree, parents before children, siblings by name.
+// Nodes is a snapshot of the tree, parents before children, siblings by name; then the programs that are attached to it.
 func (t *Tree) Nodes() []Node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -166,7 +168,7 @@ func (t *Tree) Nodes() []Node {
 	for i, n := range nodes {
 		out[i] = n.snapshot()
 	}
-	return out
+	return slices.AppendSeq(out, maps.Values(t.programs))
 }
 
 // Resolve matches a target that may have lost its capitals (ssh lower-cases host names) to the inventory: exact first, else the one

@@ -19,6 +19,8 @@ const (
 	EventForward Event = "forward" // a forward or a relay
 	EventHop     Event = "hop"     // hops that are not in the inventory
 	EventView    Event = "view"    // the tree was shown
+	EventAttach  Event = "attach"  // a program attaches by mitogen.unix, or was refused
+	EventDetach  Event = "detach"  // one that had is gone
 	EventEnd     Event = "end"     // a session or a connection is over
 	EventResume  Event = "resume"  // the log goes on after records were lost or torn
 )
@@ -40,11 +42,13 @@ type Record struct {
 	DestHost  string    `json:"dest_host,omitempty"`
 	DestPort  int       `json:"dest_port,omitempty"`
 	Mode      string    `json:"mode,omitempty"` // of a jump: "terminate", "passthrough", "exit", "deny"
+	UID       *int      `json:"uid,omitempty"`  // of a program that attaches
+	PID       int       `json:"pid,omitempty"`
 	Allow     bool      `json:"allow"`
 	Reason    string    `json:"reason,omitempty"`
 	Rules     []string  `json:"rules,omitempty"`
 
-	// Of an end.
+	// Of an end, or a detach.
 	Exit     *int   `json:"exit,omitempty"`
 	Signal   string `json:"signal,omitempty"`
 	Millis   int64  `json:"ms,omitempty"`

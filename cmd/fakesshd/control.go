@@ -47,6 +47,8 @@ func (d *daemon) listenControl() (*controlServer, error) {
 		Admit:     d.admit,
 		Authorize: d.authorize,
 		Ended:     d.ended,
+		Attach:    d.attach,
+		Detach:    d.detach,
 		Ops:       map[string]fakessh.ControlOp{opTree: d.showTree},
 		Logger:    d.log,
 	}}, nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os/user"
 	"strconv"
 
 	"fakessh"
@@ -43,14 +42,14 @@ func (d *daemon) authorize(_ context.Context, a *fakessh.Access) error {
 func (d *daemon) admit(p fakessh.Peer) error {
 	_, err := d.peer(p)
 	if err != nil {
-		d.refusedPeer(p, accountName(p.UID), err)
+		d.refusedPeer(p, err)
 	}
 	return err
 }
 
 // peer is the principal behind a local account.
 func (d *daemon) peer(p fakessh.Peer) (authz.Subject, error) {
-	account := accountName(p.UID)
+	account := p.Account()
 	if account == "" {
 		return authz.Subject{}, fmt.Errorf("uid %d is no account here", p.UID)
 	}
@@ -59,15 +58,6 @@ func (d *daemon) peer(p fakessh.Peer) (authz.Subject, error) {
 		return authz.Subject{}, fmt.Errorf("account %q is no user of this gateway", account)
 	}
 	return subject, nil
-}
-
-// accountName is the name of a local account, or "".
-func accountName(uid int) string {
-	account, err := user.LookupId(strconv.Itoa(uid))
-	if err != nil {
-		return ""
-	}
-	return account.Username
 }
 
 // question is a request and how it is answered.

@@ -138,9 +138,6 @@ func (c *InvokeConn) Next() (Message, error) { return readMessage(c.conn, nil) }
 // requestTime bounds how long a peer may take to say what it wants.
 const requestTime = 10 * time.Second
 
-// ErrMitogenUnix is what Request fails with when the peer speaks mitogen.unix: its first byte is 0.
-var ErrMitogenUnix = errors.New("control socket: mitogen.unix is not served here")
-
 // Request reads the first message with its descriptors, which are the caller's to close, also after an error.
 func (c *InvokeConn) Request() (*Invocation, []*Descriptor, error) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(requestTime))
@@ -158,7 +155,7 @@ func (c *InvokeConn) Request() (*Invocation, []*Descriptor, error) {
 		return nil, files, errors.New("control socket: more than three descriptors")
 	case n == 0:
 		return nil, files, io.EOF
-	case first[0] == 0:
+	case first[0] == mitogenFirst:
 		return nil, files, ErrMitogenUnix
 	}
 	m, err := readMessage(c.conn, first)
