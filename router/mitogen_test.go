@@ -71,24 +71,6 @@ broker.shutdown()
 broker.join()
 `
 
-// mitogenPython is a Python that has Mitogen.
-func mitogenPython(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("starts Python")
-	}
-	for _, name := range []string{"/usr/bin/python3", "python3"} {
-		if exec.Command(name, "-c", "import mitogen.master").Run() == nil {
-			return name
-		}
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal("python3-mitogen is missing")
-	}
-	t.Skip("python3-mitogen is missing")
-	return ""
-}
-
 // pipes are stdin and stdout of a process, as one stream.
 type pipes struct {
 	io.Reader
@@ -101,7 +83,7 @@ func (p pipes) Close() error { return errors.Join(p.WriteCloser.Close(), p.out.C
 // startMitogen runs script. ended gives how the process has ended, which it has to.
 func startMitogen(t *testing.T, script string) (link io.ReadWriteCloser, said *bytes.Buffer, ended func() error, pid int) {
 	t.Helper()
-	cmd := exec.Command(mitogenPython(t), "-c", script)
+	cmd := exec.Command(routertest.Mitogen(t), "-c", script)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
