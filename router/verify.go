@@ -20,15 +20,20 @@ func (p *paths) forged(h *header) string {
 }
 
 // sideways tells traffic that a unidirectional router does not pass: neither end is above, or acts for one above. Who acts for one above
-// gets answers: what comes from those that it has written to, and dead messages of those on the way there.
+// gets answers.
 func (p *paths) sideways(h *header) bool {
 	switch {
 	case p.in.privileged:
 		return false
 	case p.out.privileged && p.out.auth != nil:
-		return !p.out.hasEgress(h.src) && !(h.isDead() && p.out.hasEgress(p.in.remote))
+		return !p.isAnswer(h)
 	}
 	return !p.out.privileged
+}
+
+// isAnswer tells what comes from those that the other end of out has written to, and dead messages of those on the way there.
+func (p *paths) isAnswer(h *header) bool {
+	return p.out.hasEgress(h.src) || h.isDead() && p.out.hasEgress(p.in.remote)
 }
 
 // hasAuthority reports whether auth is self or one of its ancestors.
