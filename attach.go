@@ -107,10 +107,12 @@ func (t *Tree) keepAttached(ctx context.Context, conn *session.InvokeConn, a *At
 	case <-ctx.Done():
 		_ = c.Disconnect(context.Cause(ctx)) // or it has just gone
 		<-c.Done()
-		return context.Cause(ctx)
 	}
 	var lost *router.LostError
-	if errors.As(c.Err(), &lost) && lost.Cause != nil {
+	switch {
+	case ctx.Err() != nil: // what is read then is our own end of it
+		return context.Cause(ctx)
+	case errors.As(c.Err(), &lost) && lost.Cause != nil:
 		return lost.Cause
 	}
 	return c.Err()
