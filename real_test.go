@@ -293,6 +293,36 @@ func cached(t *testing.T, dir string) (files []string) {
 	return files
 }
 
+// A loss is one line: what was lost, in the words of the inventory, on which hop, and why.
+func TestLossNamesTheHopAndTheCause(t *testing.T) {
+	for hop, want := range map[string]map[string]string{
+		"two":   {"two": "lost two: connection lost (signal: killed)", "three": "lost three: lost two: connection lost (signal: killed)"},
+		"one":   {"one": "lost one: connection lost (signal: killed)", "three": "lost three: lost one: connection lost (signal: killed)"},
+		"three": {"three": "lost three: connection lost (signal: killed)"},
+	} {
+		t.Run(hop, func(t *testing.T) {
+			tree := realTree(t, map[string]fakessh.TargetConfig{"one": sh(""), "two": sh("one"), "three": sh("two")})
+			leases := map[string]*fakessh.Lease{}
+			for name := range want {
+				leases[name] = lease(t, tree, "", name)
+			}
+			for _, n := range tree.Nodes() {
+				if n.Name == hop {
+					if err := syscall.Kill(n.PID, syscall.SIGKILL); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for name, text := range want {
+				<-leases[name].Done()
+				if err := leases[name].Err(); err == nil || err.Error() != text || !errors.Is(err, router.ErrLost) {
+					t.Errorf("%v, want %q", err, text)
+				}
+			}
+		})
+	}
+}
+
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
