@@ -1,6 +1,7 @@
 package fakessh
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -178,7 +179,7 @@ func (inv *inventory) hops(c chain, t Target) (chain, error) {
 func (h Hop) spec() (methods.Spec, error) {
 	m, ok := methods.Lookup(h.Method)
 	if !ok {
-		return methods.Spec{}, fmt.Errorf("unknown method %q", h.Method)
+		return methods.Spec{}, errors.New("unknown method") // its name stands in front
 	}
 	spec := methods.Spec{Method: h.Method, Params: methods.Params{}}
 	if h.Argument != "" {
