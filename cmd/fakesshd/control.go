@@ -48,6 +48,7 @@ func (d *daemon) listenControl() (*controlServer, error) {
 		Authorize: d.authorize,
 		Ended:     d.ended,
 		Ops:       map[string]fakessh.ControlOp{opTree: d.showTree},
+		Env:       d.cfg.envList(),
 		Logger:    d.log,
 	}}, nil
 }
