@@ -32,6 +32,20 @@ func (c chain) with(s step) (chain, error) {
 	return append(slices.Clone(c), s), nil
 }
 
+// hop is c and a step that no entry describes. It is kept as long as the context that it leads from, and where nothing may stay of
+// that one, nothing stays of it.
+func (c chain) hop(spec methods.Spec, target Target) (chain, error) {
+	from := c.last()
+	if from.spec.Params[cacheParam] == false {
+		spec.Params = maps.Clone(spec.Params)
+		spec.Params[cacheParam] = false
+	}
+	return c.with(step{spec: spec, target: target, idle: from.idle})
+}
+
+// cacheParam is the parameter of every method that says whether its image stays.
+const cacheParam = "cache"
+
 // last is the step that makes the context itself.
 func (c chain) last() step { return c[len(c)-1] }
 

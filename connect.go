@@ -50,7 +50,7 @@ func (t *Tree) changeAccount(ctx context.Context, n *node, c chain, account stri
 		return nil, err
 	}
 	hops := append(slices.Clone(target.Hops), Hop{spec.Method, account})
-	c, err = c.with(step{spec: spec, target: Target{target.Name, hops}, idle: c.last().idle})
+	c, err = c.hop(spec, Target{target.Name, hops})
 	if err != nil {
 		return nil, err
 	}

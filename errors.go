@@ -82,22 +82,35 @@ var (
 	errChanged = errors.New("configuration changed")
 )
 
-// LostError says that a context was lost while it was in use. Err is the router's *LostError, or the tree's reason for ending it:
-// *UnreachableError, ErrTreeClosed. It matches router.ErrLost.
+// LostError says that a context was lost while it was in use: `lost app: lost web1: connection lost (exit status 255)`. Err is the router's
+// *LostError, or the tree's reason for ending it: *UnreachableError, ErrTreeClosed. It matches router.ErrLost.
 type LostError struct {
 	Target string
+	Hop    string // the target on the way to it that was lost; "" = itself
 	Err    error
 }
 
 func (e *LostError) Error() string {
-	text := "context lost"
-	var lost *router.LostError
-	if errors.As(e.Err, &lost) && lost.Cause != nil {
-		text = session.ErrorLine(lost.Cause)
-	} else if e.Err != nil {
-		text = session.ErrorLine(e.Err)
+	text := "lost " + e.Target + ": "
+	if e.Hop != "" {
+		text += "lost " + e.Hop + ": "
 	}
-	return "lost " + e.Target + ": " + text
+	switch first, cause := firstLost(e.Err); {
+	case cause == nil && first == nil && e.Err != nil:
+		return text + session.ErrorLine(e.Err)
+	case cause == nil, errors.Is(cause, router.ErrWithdrawn):
+		return text + "connection lost" // nobody has said why
+	default:
+		return text + session.ErrorLine(cause)
+	}
+}
+
+// firstLost is the loss that err comes from, and why that was. A context that was behind a lost one has its loss for a cause.
+func firstLost(err error) (first *router.LostError, cause error) {
+	for lost := (*router.LostError)(nil); err != nil && errors.As(err, &lost); err = lost.Cause {
+		first = lost
+	}
+	return first, err
 }
 
 func (e *LostError) Unwrap() error        { return e.Err }

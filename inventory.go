@@ -1,6 +1,7 @@
 package fakessh
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -162,11 +163,10 @@ func (inv *inventory) chain(t Target) (chain, error) {
 
 // hops appends t's hops to the chain of its name.
 func (inv *inventory) hops(c chain, t Target) (chain, error) {
-	idle := inv.entries[t.Name].Idle
 	for i, h := range t.Hops {
 		spec, err := h.spec()
 		if err == nil {
-			c, err = c.with(step{spec: spec, target: Target{t.Name, slices.Clone(t.Hops[:i+1])}, idle: idle})
+			c, err = c.hop(spec, Target{t.Name, slices.Clone(t.Hops[:i+1])})
 		}
 		if err != nil {
 			return nil, &TargetError{t.String(), h.String(), err.Error()}
@@ -179,7 +179,7 @@ func (inv *inventory) hops(c chain, t Target) (chain, error) {
 func (h Hop) spec() (methods.Spec, error) {
 	m, ok := methods.Lookup(h.Method)
 	if !ok {
-		return methods.Spec{}, fmt.Errorf("unknown method %q", h.Method)
+		return methods.Spec{}, errors.New("unknown method") // its name stands in front
 	}
 	spec := methods.Spec{Method: h.Method, Params: methods.Params{}}
 	if h.Argument != "" {

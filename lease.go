@@ -87,7 +87,7 @@ func (l *Lease) Done() <-chan struct{} { return l.n.remote.done() }
 func (l *Lease) Err() error {
 	select {
 	case <-l.Done():
-		return &LostError{Target: l.n.name(), Err: l.n.lossCause()}
+		return l.n.loss()
 	default:
 		return nil
 	}

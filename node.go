@@ -132,6 +132,18 @@ func (n *node) lossCause() error {
 	return n.remote.err()
 }
 
+// loss is the error for those who have used n, which is lost. It is for a node that was up: what it depends on is final.
+func (n *node) loss() *LostError {
+	e := &LostError{Target: n.name(), Err: n.lossCause()}
+	first, _ := firstLost(e.Err)
+	for p := n.parent; first != nil && p != nil; p = p.parent {
+		if p.remote.id() == first.ID {
+			e.Hop = p.name()
+		}
+	}
+	return e
+}
+
 // leaveParent ends the dependence on the parent, which may have waited for it.
 func (n *node) leaveParent() {
 	if n.parent != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -245,6 +246,80 @@ func TestChainOfShells(t *testing.T) {
 	}
 	if len(nodes) != 4 {
 		t.Errorf("nodes %+v", nodes)
+	}
+}
+
+// With `cache: false` nothing of ours is left on a machine while its agents run, whoever started them: the gateway, an agent, or a hop that
+// no entry describes.
+func TestNothingStaysWithoutCache(t *testing.T) {
+	cache := t.TempDir()
+	uncached := func(c fakessh.TargetConfig) fakessh.TargetConfig {
+		c.Spec.Params["cache"] = false
+		return c
+	}
+	in := func(c fakessh.TargetConfig) fakessh.TargetConfig {
+		c.Spec.Params["command"] = []string{"env", "XDG_CACHE_HOME=" + cache, "sh"}
+		return c
+	}
+	tree := realTree(t, map[string]fakessh.TargetConfig{
+		"one": uncached(in(sh(""))), "two": uncached(sh("one")), "three": in(sh("")), "four": uncached(in(sh("local"))),
+	})
+	for _, name := range []string{"one", "two", "one+local", "one+local+local", "four"} {
+		if got := run(t, lease(t, tree, "", name), "echo", "hello"); got != "hello" {
+			t.Errorf("%s: got %q", name, got)
+		}
+		if left := cached(t, cache); len(left) > 0 {
+			t.Fatalf("%s leaves %q", name, left)
+		}
+	}
+	lease(t, tree, "", "three")
+	if left := cached(t, cache); len(left) != 2 {
+		t.Errorf("with a cache there is %q", left)
+	}
+}
+
+// cached lists what is below dir.
+func cached(t *testing.T, dir string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if path != dir {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return files
+}
+
+// A loss is one line: what was lost, in the words of the inventory, on which hop, and why.
+func TestLossNamesTheHopAndTheCause(t *testing.T) {
+	for hop, want := range map[string]map[string]string{
+		"two":   {"two": "lost two: connection lost (signal: killed)", "three": "lost three: lost two: connection lost (signal: killed)"},
+		"one":   {"one": "lost one: connection lost (signal: killed)", "three": "lost three: lost one: connection lost (signal: killed)"},
+		"three": {"three": "lost three: connection lost (signal: killed)"},
+	} {
+		t.Run(hop, func(t *testing.T) {
+			tree := realTree(t, map[string]fakessh.TargetConfig{"one": sh(""), "two": sh("one"), "three": sh("two")})
+			leases := map[string]*fakessh.Lease{}
+			for name := range want {
+				leases[name] = lease(t, tree, "", name)
+			}
+			for _, n := range tree.Nodes() {
+				if n.Name == hop {
+					if err := syscall.Kill(n.PID, syscall.SIGKILL); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for name, text := range want {
+				<-leases[name].Done()
+				if err := leases[name].Err(); err == nil || err.Error() != text || !errors.Is(err, router.ErrLost) {
+					t.Errorf("%v, want %q", err, text)
+				}
+			}
+		})
 	}
 }
 

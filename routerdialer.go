@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fakessh/bootstrap"
@@ -30,20 +31,53 @@ type routerDialer struct {
 	ctx    context.Context // ends what nobody waits for any more
 	cancel context.CancelFunc
 	late   sync.WaitGroup // attempts that were given up and have not ended yet
+
+	mu   sync.Mutex
+	told map[router.ContextID]*child // those that agents have started, and may say the end of
 }
 
 func newRouterDialer(images *bootstrap.Images, log *slog.Logger) *routerDialer {
-	d := &routerDialer{images: images, log: log}
+	d := &routerDialer{images: images, log: log, told: map[router.ContextID]*child{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.r = router.New(router.Config{
 		Name:           "gateway",
 		Unidirectional: true, // a hostile target reaches neither its siblings nor our functions
 		Log:            routerLog(log),
 		ForwardedLog: func(from router.ContextID, logger string, _ router.Level, text string) {
+			if logger == session.LoggerLost {
+				d.lost(from, text)
+			}
 			log.Debug("agent says", "node", from, "logger", session.OneLine(logger), "text", session.OneLine(text))
 		},
 	})
 	return d
+}
+
+// lost notes why an agent has lost a child. It is believed about its own only.
+func (d *routerDialer) lost(from router.ContextID, text string) {
+	id, reason, ok := session.ParseLost(text)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := d.told[router.ContextID(id)]; ok && c != nil && c.via.id() == from {
+		c.reason.CompareAndSwap(nil, &reason)
+	}
+}
+
+// follow has c hear what its agent says of its end, until forget.
+func (d *routerDialer) follow(c *child) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.told[c.id()] == nil { // else an agent names the child of another
+		d.told[c.id()] = c
+	}
+}
+
+func (d *routerDialer) forget(c *child) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.told[c.id()] == c {
+		delete(d.told, c.id())
+	}
 }
 
 // routerLog hands the router's records on.
@@ -80,7 +114,7 @@ func (d *routerDialer) dial(ctx context.Context, via remote, s step) (remote, er
 	if via == nil {
 		return d.dialHere(ctx, spec, s.target)
 	}
-	return d.dialThere(ctx, via, spec)
+	return d.dialThere(ctx, via.(*child), spec)
 }
 
 // dialHere starts a child of the gateway.
@@ -102,7 +136,7 @@ func (d *routerDialer) dialHere(ctx context.Context, spec methods.Spec, target T
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &child{c: c}, nil
+	return &child{d: d, c: c}, nil
 }
 
 // toolLog logs what a tool says, and not more of it than is worth reading: the far side chooses it.
@@ -123,14 +157,14 @@ func toolLog(log *slog.Logger) func(line string) {
 }
 
 // dialThere asks the agent of via. An agent does not hear that nobody waits any more, so what comes up too late is ended.
-func (d *routerDialer) dialThere(ctx context.Context, via remote, spec methods.Spec) (remote, error) {
+func (d *routerDialer) dialThere(ctx context.Context, via *child, spec methods.Spec) (remote, error) {
 	type result struct {
 		r   remote
 		err error
 	}
 	answer := make(chan result)
 	d.late.Go(func() { // ends with the agent's answer, its loss, or the dialer
-		r, err := d.ask(d.ctx, via.context(), spec)
+		r, err := d.ask(d.ctx, via, spec)
 		select {
 		case answer <- result{r, err}:
 		case <-ctx.Done():
@@ -148,23 +182,25 @@ func (d *routerDialer) dialThere(ctx context.Context, via remote, spec methods.S
 }
 
 // ask has via's agent start a child, and sends it the image if it lacks one.
-func (d *routerDialer) ask(ctx context.Context, via *router.Context, spec methods.Spec) (remote, error) {
+func (d *routerDialer) ask(ctx context.Context, via *child, spec methods.Spec) (remote, error) {
 	req := &session.ConnectRequest{Method: spec.Method, Params: wireParams(spec), Unidirectional: true}
-	up, err := connectThere(ctx, via, req, spec)
+	up, err := connectThere(ctx, via.c, req, spec)
 	if platform, missing := session.NeedImage(err); missing {
-		if err := d.sendImage(ctx, via, bootstrap.Platform(platform)); err != nil {
+		if err := d.sendImage(ctx, via.c, bootstrap.Platform(platform)); err != nil {
 			return nil, err
 		}
-		up, err = connectThere(ctx, via, req, spec)
+		up, err = connectThere(ctx, via.c, req, spec)
 	}
 	if err != nil {
 		return nil, err
 	}
 	id := router.ContextID(up.ID)
-	if err := d.beneath(id, via.ID()); err != nil {
+	if err := d.beneath(id, via.id()); err != nil {
 		return nil, err
 	}
-	return &child{c: d.r.Context(id), via: via}, nil
+	r := &child{d: d, c: d.r.Context(id), via: via}
+	d.follow(r)
+	return r, nil
 }
 
 // connectThere is one attempt. The agent keeps the time itself; one that does not is not waited for much longer.
@@ -198,14 +234,29 @@ func wireParams(spec methods.Spec) map[string]any {
 
 // child is a context that is up.
 type child struct {
-	c   *router.Context
-	via *router.Context // whose agent has started it; nil: the gateway has
+	d      *routerDialer
+	c      *router.Context
+	via    *child                 // whose agent has started it; nil: the gateway has
+	reason atomic.Pointer[string] // why it is lost, as that agent has said
 }
 
 func (r *child) id() router.ContextID     { return r.c.ID() }
 func (r *child) context() *router.Context { return r.c }
 func (r *child) done() <-chan struct{}    { return r.c.Done() }
-func (r *child) err() error               { return r.c.Err() }
+
+// err prefers what an agent has said of the outermost context that it has lost on the way here to what the router knows of that.
+func (r *child) err() error {
+	err := r.c.Err()
+	if err == nil {
+		return nil
+	}
+	for hop := r; hop != nil; hop = hop.via {
+		if reason := hop.reason.Load(); reason != nil {
+			err = &router.LostError{ID: hop.id(), Name: hop.c.Name(), Cause: errors.New(*reason)}
+		}
+	}
+	return err
+}
 
 func (r *child) info(ctx context.Context) (session.Info, error) { return session.GetInfo(ctx, r.c) }
 
@@ -221,6 +272,7 @@ func (r *child) ping(ctx context.Context) (time.Duration, error) {
 
 // end has the link closed by whoever holds it, which ends the tool: in order, and by force when that does not do.
 func (r *child) end(cause error) {
+	defer r.d.forget(r)
 	if isDone(r.c.Done()) {
 		return
 	}
@@ -232,7 +284,7 @@ func (r *child) end(cause error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
-	if session.Disconnect(ctx, r.via, uint32(r.c.ID()), session.ErrorLine(cause)) != nil {
+	if session.Disconnect(ctx, r.via.c, uint32(r.c.ID()), session.ErrorLine(cause)) != nil {
 		return // gone already, or its parent is
 	}
 	select {

@@ -154,7 +154,12 @@ func (c *runConfig) daemon() string {
 	if c.noDaemon {
 		return ""
 	}
-	for _, path := range c.sockets {
+	return LiveControlSocket(c.sockets...)
+}
+
+// LiveControlSocket is the first of paths that somebody listens on, or "".
+func LiveControlSocket(paths ...string) string {
+	for _, path := range paths {
 		if conn, err := session.DialInvoke(path); err == nil {
 			conn.Close()
 			return path

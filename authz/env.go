@@ -32,11 +32,16 @@ const maxEnvValue = 32 << 10
 // EnvList says which variables a client may set in its session. Its zero value allows none.
 type EnvList struct{ allow []string }
 
-// NewEnvList takes names, in which a star stands for any text: "LC_*".
+// NewEnvList takes names, in which a star stands for any text and a question mark for any one letter: "LC_*". What is never allowed cannot be
+// named: it would look as if it were.
 func NewEnvList(names ...string) (EnvList, error) {
 	for _, n := range names {
-		if !validEnvName(strings.ReplaceAll(n, "*", "_")) {
-			return EnvList{}, fmt.Errorf("environment name %q: want letters, digits, _ and *", n)
+		name := strings.NewReplacer("*", "_", "?", "_").Replace(n)
+		switch {
+		case !validEnvName(name):
+			return EnvList{}, fmt.Errorf("environment name %q: want letters, digits, _, * and ?", n)
+		case matchAny(neverEnv, name):
+			return EnvList{}, fmt.Errorf("environment name %q: no client may ever set it", n)
 		}
 	}
 	return EnvList{allow: slices.Clone(names)}, nil

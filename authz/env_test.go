@@ -65,7 +65,7 @@ func TestEnvList(t *testing.T) {
 }
 
 func TestEnvListRefusesOddNames(t *testing.T) {
-	for _, n := range []string{"", "A-B", "[A]", "A?", "A/B", "\\"} {
+	for _, n := range []string{"", "A-B", "[A]", "A B", "A/B", "\\", "LD_PRELOAD", "LD_*", "BASH_?", "ENV"} {
 		if _, err := NewEnvList(n); err == nil {
 			t.Errorf("%q is taken", n)
 		}

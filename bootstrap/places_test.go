@@ -263,6 +263,28 @@ func TestNoCacheLeavesNothing(t *testing.T) {
 	}
 }
 
+// Nothing is left of a home in which nothing can be executed. Nor can it anywhere else here, so that other tests find no image there.
+func TestNothingStaysInAHomeThatWillNotDo(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"dash", "bash"} { // busybox has a chmod of its own
+		shell := shells[name]
+		need(t, shell[0])
+		f := newFar(t)
+		bin := t.TempDir()
+		if err := os.WriteFile(filepath.Join(bin, "chmod"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		f.env = []string{"PATH=" + bin + ":" + os.Getenv("PATH")}
+		f.start = func(argv []string) *exec.Cmd {
+			return exec.Command(shell[0], slices.Concat(shell[1:], argv[1:])...)
+		}
+		_, _ = f.boot() // to memory, where there is a python3
+		if left := cacheFiles(t, f.home); len(left) > 0 {
+			t.Errorf("%s: left %q", name, left)
+		}
+	}
+}
+
 // A parent that goes away in the middle leaves nothing behind on the other side.
 func TestNothingStaysOfAnUploadCutShort(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ import "strings"
 // A start with a cached image forks twice, for uname and ls. It enters a directory first and then looks
 // whose it is, so that nobody can put another in its place in between.
 var firstStage = strings.Join([]string{
-	`how=$1 agent="agent $2 $3 $4 $5"; shift 5;`,
+	`how=$1 made= agent="agent $2 $3 $4 $5"; shift 5;`,
 
 	// The marker is not spelt out: the far side may echo this text.
 	`m=FAKE; say() { echo "${m}SSH1 $*"; }; fail() { say fail "$*"; exit 1; };`,
@@ -64,7 +64,7 @@ var firstStage = strings.Join([]string{
 	// open DIR: make it, enter it, see that it is to be trusted, make the file new there; if not, e says why.
 	`open() { up=${1%/*} e="symbolic link"; [ -L "$up" ] && return 1; [ -L "$1" ] && return 1;`,
 	`case $1 in */fakessh) e="$up is not ours";`,
-	`[ -d "$up" ] || case $how in *n*) ;; *) ours "${up%/*}/" && e=$(mkdir -m 700 "$up" 2>&1);; esac; ours "$up" || return 1;; esac;`,
+	`[ -d "$up" ] || case $how in *n*) ;; *) ours "${up%/*}/" && e=$(mkdir -m 700 "$up" 2>&1) && made=$up;; esac; ours "$up" || return 1;; esac;`,
 	`[ -d "$1" ] || e=$(mkdir -m 700 "$1" 2>&1) || [ -d "$1" ] || return 1;`,
 	`e="not ours alone"; cd "$1" 2>/dev/null || return 1;`,
 	`case $(ls -ldn .) in drwx--[-S]--[-T]*) ours . || return 1;; *) return 1;; esac;`,
@@ -78,8 +78,8 @@ var firstStage = strings.Join([]string{
 	`prune() { n=; for e in $(ls -t fakessh-$os-$cpu-*); do case $e in $file) ;; *) [ "$n" ] && rm -f $e; n=1;; esac; done;`,
 	`find . -name ".new-*" -mtime +0 -exec rm -f {} ";"; };`,
 
-	// clean: leave nothing in a directory that did not do, nor the directory if it is empty.
-	`clean() { rm -f ./.new-$$ ./.new-$$a ./.new-$$b; case $PWD in */fakessh|*/.fakessh-*) rmdir "$PWD" 2>/dev/null;; esac; };`,
+	// clean: leave nothing in a directory that did not do, nor the directory and what was made above it if they are empty.
+	`clean() { rm -f ./.new-$$ ./.new-$$a ./.new-$$b; case $PWD in */fakessh|*/.fakessh-*) rmdir "$PWD" 2>/dev/null;; esac; [ "$made" ] && rmdir "$made" 2>/dev/null; made=; };`,
 	`cd /; trap clean 0; trap "exit 1" 1 2 13 15;`,
 
 	// Ask, fill, execute; where that fails, in the next directory.

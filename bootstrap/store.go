@@ -90,16 +90,21 @@ func store(p Platform, digest string, open func() (io.ReadCloser, error)) (path 
 }
 
 func storeIn(dir string, p Platform, digest string, open func() (io.ReadCloser, error)) (path string, err error) {
+	up := filepath.Dir(dir)
+	_, missing := os.Lstat(up)
+	defer func() {
+		if err != nil {
+			os.Remove(dir) // if it is empty
+			if missing != nil {
+				os.Remove(up) // so too
+			}
+		}
+	}()
 	root, err := enter(dir)
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		root.Close()
-		if err != nil {
-			os.Remove(dir) // if it is empty
-		}
-	}()
+	defer root.Close()
 	temp, err := fill(root, digest, open)
 	if err != nil {
 		return "", err

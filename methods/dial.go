@@ -76,6 +76,7 @@ func newAttempt(req Request) (*attempt, error) {
 		return nil, a.error(stageCheck, errors.New(m.Name+": "+name+" has not been resolved"))
 	}
 	a.cfg.Debug = a.cfg.Debug || a.v.flag("debug")
+	a.cfg.NoCache = a.cfg.NoCache || !a.v.flag("cache")
 	a.cfg.Offer = m.relayed
 	if label := a.v.text("remote_name"); label != "" {
 		a.cfg.RemoteName = label

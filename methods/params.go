@@ -51,6 +51,7 @@ func CommonParams() []Param { return slices.Clone(commonParams) }
 
 var commonParams = []Param{
 	{Name: "connect_timeout", Kind: KindSeconds, Default: DefaultTimeout.Seconds(), Help: "seconds until the agent has to be up"},
+	{Name: "cache", Kind: KindBool, Default: true, Help: "let the shipped program stay for the next start; false: nothing stays"},
 	{Name: "debug", Kind: KindBool, Default: false, Help: "let the agent log at debug level"},
 	{Name: "remote_name", Kind: KindString, Help: "label of the agent in process listings"},
 }

@@ -191,7 +191,7 @@ func (p *treePlace) cause(err error) error {
 	case <-p.lease.Done():
 		return p.lease.Err()
 	case <-timer.C:
-		return fmt.Errorf("lost %s: %w", p.name, err)
+		return &fakessh.LostError{Target: p.name, Err: err}
 	}
 }
 

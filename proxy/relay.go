@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,8 @@ const (
 )
 
 // relay carries bytes between a channel and a stream, each direction to its own end: EOF becomes EOF, and the other direction goes on.
-// It owns both, and returns when both are closed. ctx ends it early.
+// It owns both, and returns when both are closed. ctx ends it early. When the server stops, the channel ends with its connection: closed in
+// order it would say that all has been sent, and what it carries has no end of its own that could be missed.
 type relay struct {
 	ch      gossh.Channel
 	reqs    <-chan *gossh.Request
@@ -59,12 +61,12 @@ func (r *relay) run(ctx context.Context) {
 		defer close(inDone)
 		r.inward()
 	})
-	copies.Go(r.outward)
+	copies.Go(func() { r.outward(ctx) })
 	var closer sync.WaitGroup
 	closer.Go(func() { // ends with outward, which ends with the stream or the channel
 		copies.Wait()
 		_ = r.stream.Close()
-		_ = r.ch.Close()
+		r.close(ctx)
 	})
 	for req := range r.reqs {
 		_ = req.Reply(req.Type == reqKeepAlive, nil)
@@ -90,14 +92,21 @@ func (r *relay) inward() {
 }
 
 // outward carries what comes back. A stream that fails ends the channel without an EOF, which would say that all is there.
-func (r *relay) outward() {
+func (r *relay) outward(ctx context.Context) {
 	err := r.copyOut()
 	if err == nil {
 		_ = r.ch.CloseWrite()
 		return
 	}
 	r.stream.Reset(err)
-	_ = r.ch.Close()
+	r.close(ctx)
+}
+
+// close closes the channel, unless that is for the connection's end to do.
+func (r *relay) close(ctx context.Context) {
+	if !errors.Is(context.Cause(ctx), errShutdown) {
+		_ = r.ch.Close()
+	}
 }
 
 func (r *relay) copyOut() error {

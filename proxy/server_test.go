@@ -66,6 +66,44 @@ func TestShutdownTellsWhomItCutsOff(t *testing.T) {
 	}
 }
 
+// A stream that the gateway's end cuts short does not look complete.
+func TestShutdownCutsForwardsShort(t *testing.T) {
+	far, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	go func() { // ends with the client's half of the first connection
+		if c, err := far.Accept(); err == nil {
+			io.WriteString(c, "begin\n")
+			io.Copy(io.Discard, c)
+			c.Close()
+		}
+	}()
+	g := startGateway(t)
+	cmd := g.ssh("-W", far.Addr().String(), "web1@gw")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	in, _ := cmd.StdinPipe()
+	defer in.Close()
+	out, _ := cmd.StdoutPipe()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 6)); err != nil {
+		t.Fatal(err, stderr.String())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := g.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("shutdown: %v", err)
+	}
+	cmd.Wait()
+	if status := cmd.ProcessState.ExitCode(); status != 255 || !strings.Contains(stderr.String(), "closed by remote host") {
+		t.Errorf("status %d, %q", status, stderr.String())
+	}
+}
+
 func TestServeAfterShutdown(t *testing.T) {
 	g := startGateway(t)
 	g.Shutdown(context.Background())

@@ -8,9 +8,11 @@ import (
 
 // Sentinels.
 var (
-	ErrLost     = errors.New("router: context lost")
-	ErrClosed   = errors.New("router: closed")
-	ErrTooLarge = errors.New("router: message too large")
+	ErrLost   = errors.New("router: context lost")
+	ErrClosed = errors.New("router: closed")
+	// ErrWithdrawn is matched by the cause of a loss that a neighbour reported: the wire has no room for its reason.
+	ErrWithdrawn = errors.New("router: route withdrawn")
+	ErrTooLarge  = errors.New("router: message too large")
 	// ErrCorrupt is the cause of a link's loss when what came in was no frame.
 	ErrCorrupt = errors.New("corruption detected: frame signature incorrect")
 )

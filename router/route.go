@@ -240,6 +240,9 @@ type reportedError struct{ by string }
 
 func (e *reportedError) Error() string { return "its route was withdrawn by " + e.by }
 
+// Is matches ErrWithdrawn.
+func (e *reportedError) Is(target error) bool { return target == ErrWithdrawn }
+
 // linkLost takes away all that was behind l. It runs last on l's reading goroutine: everything that came in has been handled.
 func (r *Router) linkLost(l *Link) {
 	cause := l.lossCause()
@@ -256,6 +259,9 @@ func (r *Router) linkLost(l *Link) {
 	r.mu.Unlock()
 	r.log(LevelInfo, "link closed", "link", describe(l.remote, l.name), "err", cause.Error())
 	lost := &LostError{ID: l.remote, Name: r.nameOf(l.remote), Cause: cause}
+	if r.cfg.ChildLost != nil && !l.parent {
+		r.cfg.ChildLost(l.remote, cause)
+	}
 	for _, id := range ids {
 		if id == l.remote {
 			r.contextGone(l, id, cause)

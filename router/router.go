@@ -46,6 +46,9 @@ type Config struct {
 	// ForwardedLog, in a master, takes the log records of contexts below. It must not block, and its texts
 	// come from there: untrusted. nil passes them to Log.
 	ForwardedLog func(from ContextID, logger string, level Level, text string)
+	// ChildLost is told why the link to a child has ended, before anybody else hears that what was behind it is gone. It must not block;
+	// ForwardLog does not. nil is nobody.
+	ChildLost func(child ContextID, cause error)
 }
 
 // Router owns the links, routes, handles and streams of one context.

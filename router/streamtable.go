@@ -133,7 +133,8 @@ func (r *Router) refuseFrame(l *Link, h *header, buf []byte, reason string) {
 	}
 	key := flowKey{r.cfg.ID, h.handle}
 	if !l.q.takes(key, flowLimit) {
-		l.logPeer(LevelWarn, "stream frame not answered: the queue is full", "src", h.src.String(), "handle", h.handle.String())
+		// Its answers to earlier ones wait there still. It is what clients leave that are killed: nobody has to act.
+		l.logPeer(LevelDebug, "stream frame not answered: many answers wait", "src", h.src.String(), "handle", h.handle.String())
 		return
 	}
 	answer := newResetFrame(reason)

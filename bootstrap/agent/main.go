@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"fakessh/bootstrap"
+	"fakessh/bootstrap/agent/session"
 	"fakessh/router"
 )
 
@@ -64,6 +65,9 @@ func serve(cfg bootstrap.Config, images *bootstrap.Images, signals <-chan os.Sig
 		if level >= router.LevelWarn || cfg.Debug {
 			r.ForwardLog(level, "fakessh.router", logText(msg, attrs))
 		}
+	}
+	rc.ChildLost = func(child router.ContextID, cause error) {
+		r.ForwardLog(router.LevelInfo, session.LoggerLost, session.LostRecord(uint32(child), cause))
 	}
 	r = router.New(rc)
 	a := New(Config{Router: r, Child: cfg, Images: images, Version: Version})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -31,6 +32,7 @@ type config struct {
 	Keepalive     time.Duration
 	Drain         time.Duration // how long sessions may go on when the gateway stops
 	PreferGCM     bool
+	AcceptEnv     []string // variables that clients may set, beside authz.DefaultEnv
 
 	// Of the file's entries, "user alice", "target web1", "exit *.corp": where they stand, and which were not understood.
 	lines map[string]*yaml.Node
@@ -134,6 +136,15 @@ func ownKeys(home string) ([]string, error) {
 		keys[i] = "file:" + f
 	}
 	return keys, nil
+}
+
+// envList is what clients may set in their sessions. Its names have been checked where they stand.
+func (c *config) envList() *authz.EnvList {
+	list, err := authz.NewEnvList(slices.Concat(authz.DefaultEnv, c.AcceptEnv)...)
+	if err != nil {
+		list = authz.DefaultEnvList()
+	}
+	return &list
 }
 
 // fillPaths sets the places that the file leaves open.

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"fakessh"
+	"fakessh/authz"
 	"fakessh/methods"
 )
 
@@ -98,6 +99,7 @@ func (f *yamlFile) root(c *config, n *yaml.Node) {
 		"keepalive":      func(n *yaml.Node) { c.Keepalive = f.duration(n) },
 		"drain":          func(n *yaml.Node) { c.Drain = f.duration(n) },
 		"prefer_gcm":     func(n *yaml.Node) { c.PreferGCM = f.boolean(n) },
+		"accept_env":     func(n *yaml.Node) { c.AcceptEnv = f.envNames(n) },
 	})
 }
 
@@ -305,6 +307,17 @@ func (f *yamlFile) addresses(n *yaml.Node) []string {
 		}
 	}
 	return list
+}
+
+// envNames reads names of variables. One that no client may ever set is a mistake: it would look as if it were in force.
+func (f *yamlFile) envNames(n *yaml.Node) []string {
+	names := f.strings(n)
+	for _, name := range names {
+		if _, err := authz.NewEnvList(name); err != nil {
+			f.fail(n, "accept_env: %v", err)
+		}
+	}
+	return names
 }
 
 func (f *yamlFile) sshConfig(n *yaml.Node) string {

@@ -50,6 +50,7 @@ func (d *daemon) listenControl() (*controlServer, error) {
 		Attach:    d.attach,
 		Detach:    d.detach,
 		Ops:       map[string]fakessh.ControlOp{opTree: d.showTree},
+		Env:       d.cfg.envList(),
 		Logger:    d.log,
 	}}, nil
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"fakessh"
+	"fakessh/bootstrap/agent/role"
+	"fakessh/bootstrap/agent/session"
 )
 
 func runCommand(opt *options, std stdio) *cobra.Command {
@@ -76,11 +79,29 @@ command's, or 255.`,
 			case args[0] == "--help":
 				return cmd.Help()
 			}
-			return runProgram(cmd, opt, std, "", append([]string{"ssh"}, args...))
+			return becomeSSH(cmd, opt, std, append([]string{"ssh"}, args...))
 		},
 	}
 	cmd.Flags().StringVar(&opt.config, "config", "", "configuration `FILE`; -c is ssh's") // for the help: it has no short form here
 	return cmd
+}
+
+// becomeSSH is the run of an ssh alone. With a gateway it needs no other process: this one becomes that ssh, so that what ends it ends the session,
+// and there is nothing that it could leave behind.
+func becomeSSH(cmd *cobra.Command, opt *options, std stdio, argv []string) error {
+	cfg, err := loadConfig(opt.config)
+	if err != nil {
+		return failed(std, err)
+	}
+	socket := fakessh.LiveControlSocket(cfg.Sockets...)
+	if socket == "" {
+		return runProgram(cmd, opt, std, "", argv)
+	}
+	if err := errors.Join(os.Setenv(session.EnvSocket, socket), os.Unsetenv(session.EnvDest)); err != nil {
+		return failed(std, err)
+	}
+	status, _ := role.Main(argv)
+	return exitWith(status)
 }
 
 // ownFlags takes --config off the front of args; all that follows is ssh's.
@@ -116,6 +137,11 @@ func runProgram(cmd *cobra.Command, opt *options, std stdio, dest string, argv [
 	if err != nil {
 		return failed(std, err)
 	}
+	return exitWith(status)
+}
+
+// exitWith is what has the command end with a program's exit status.
+func exitWith(status int) error {
 	if status != 0 {
 		return &exitError{status}
 	}

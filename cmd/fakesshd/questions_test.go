@@ -61,6 +61,23 @@ func TestControlSessionsHaveTheEnvironmentOfSSH(t *testing.T) {
 	}
 }
 
+// accept_env is what clients may set beside what they always may; what they never may stays so.
+func TestAcceptEnv(t *testing.T) {
+	g := startGateway(t, `accept_env: ["FOO_*", _XXX_TEST, "*"]`+"\n", permitAll)
+	spec := &session.Spec{Kind: session.Exec, Command: "env", Env: map[string]string{
+		"FOO_BAR": "1", "_XXX_TEST": "2", "LC_X": "3", "LD_PRELOAD": "evil", "BASH_ENV": "evil", "ENV": "evil", "PATH": "/evil",
+	}}
+	a := g.ask(t, &session.Invocation{Op: session.OpSession, Host: "local", Spec: spec})
+	for _, want := range []string{"FOO_BAR=1\n", "_XXX_TEST=2\n", "LC_X=3\n"} {
+		if !strings.Contains(a.out, want) {
+			t.Errorf("%q is not in %+v", want, a)
+		}
+	}
+	if strings.Contains(a.out, "evil") {
+		t.Errorf("got %s", a.out)
+	}
+}
+
 func TestRunFromIsAskedAsExecThere(t *testing.T) {
 	g := startGateway(t, "", `
 permit (principal, action in [Action::"exec", Action::"hop"], resource) when { context.command == "id -u" };

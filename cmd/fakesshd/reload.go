@@ -95,6 +95,7 @@ func (c *config) fixed(other *config) (keys []string) {
 		{"keepalive", c.Keepalive != other.Keepalive},
 		{"drain", c.Drain != other.Drain},
 		{"prefer_gcm", c.PreferGCM != other.PreferGCM},
+		{"accept_env", !slices.Equal(c.AcceptEnv, other.AcceptEnv)},
 	} {
 		if k.differ {
 			keys = append(keys, k.key)

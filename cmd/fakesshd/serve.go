@@ -114,6 +114,7 @@ func (d *daemon) proxyConfig(keys *proxy.HostKeys) proxy.Config {
 		LoginGrace: d.cfg.LoginGrace,
 		KeepAlive:  never(d.cfg.Keepalive),
 		AnyCipher:  !d.cfg.PreferGCM,
+		Env:        d.cfg.envList(),
 	}
 }
 

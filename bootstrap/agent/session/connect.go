@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"fakessh/router"
@@ -58,6 +60,23 @@ func Connect(ctx context.Context, via *router.Context, req *ConnectRequest) (*Co
 func Disconnect(ctx context.Context, via *router.Context, id uint32, reason string) error {
 	_, err := via.Call(ctx, FuncDisconnect, int64(id), reason)
 	return err
+}
+
+// LoggerLost is the logger of the record by which an agent says why a child of its own is lost. It goes before the news that the child's
+// route is gone, which have no room for a reason.
+const LoggerLost = "fakessh.lost"
+
+// LostRecord is the text of such a record: the child's id, a blank, one line.
+func LostRecord(id uint32, cause error) string {
+	return strconv.FormatUint(uint64(id), 10) + " " + ErrorLine(cause)
+}
+
+// ParseLost reads what LostRecord wrote, from an agent that may write anything.
+func ParseLost(text string) (id uint32, reason string, ok bool) {
+	number, reason, ok := strings.Cut(text, " ")
+	n, err := strconv.ParseUint(number, 10, 32)
+	reason = OneLine(reason)
+	return uint32(n), reason, ok && err == nil && reason != ""
 }
 
 // NeedImage says whether err is an agent's request for an image, and of which platform.

@@ -273,7 +273,9 @@ func noMoreFiles(t *testing.T) (restore func()) {
 		t.Fatal(err)
 	}
 	unix.Close(null)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(null), Max: old.Max}); err != nil {
+	low := old
+	setLimit(&low.Cur, null)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
@@ -282,6 +284,9 @@ func noMoreFiles(t *testing.T) (restore func()) {
 		}
 	}
 }
+
+// setLimit sets a limit, whose type is the system's.
+func setLimit[T int64 | uint64](limit *T, n int) { *limit = T(n) }
 
 // Who refuses before the request is read is heard all the same.
 func TestRefusalBeforeTheRequestIsHeard(t *testing.T) {

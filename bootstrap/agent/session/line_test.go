@@ -28,6 +28,26 @@ func TestOneLine(t *testing.T) {
 	}
 }
 
+// What an agent says of a lost child is one line about an id, or nothing.
+func FuzzLost(f *testing.F) {
+	f.Add(LostRecord(7, errors.New("connection lost (exit status 137)")))
+	f.Add("4294967296 x")
+	f.Add("7 \x1b[0m\n")
+	f.Add("7")
+	f.Fuzz(func(t *testing.T, text string) {
+		id, reason, ok := ParseLost(text)
+		if !ok {
+			return
+		}
+		if reason == "" || len(reason) > maxLine+len("…") || strings.ContainsFunc(reason, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q gives %q", text, reason)
+		}
+		if again, _, ok := ParseLost(LostRecord(id, errors.New(reason))); !ok || again != id {
+			t.Errorf("%d comes back as %d, %v", id, again, ok)
+		}
+	})
+}
+
 func FuzzOneLine(f *testing.F) {
 	f.Add("a\nb\x1b[0m\xff")
 	f.Fuzz(func(t *testing.T, text string) {

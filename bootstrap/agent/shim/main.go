@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"fakessh/bootstrap/agent/session"
 )
@@ -37,6 +38,9 @@ func Main(args []string) int {
 	}
 	if o.query != "" {
 		return refuse(query(o.query))
+	}
+	if os.Getenv(envBackground) == "" {
+		o.warn()
 	}
 	if o.printOnly {
 		os.Stdout.WriteString(o.print())
@@ -75,20 +79,29 @@ func complain(name string, err error) int {
 	return exitOwn
 }
 
-// query is -Q. What is asked about are algorithms, of which there are none here.
+// query is -Q.
 func query(what string) error {
-	switch strings.ToLower(what) {
-	case "help":
-		os.Stdout.WriteString("cipher\ncipher-auth\nkex\nkey\nmac\nprotocol-version\nsig\n")
-	case "protocol-version":
-		os.Stdout.WriteString("2\n")
-	case "cipher", "ciphers", "cipher-auth", "compression", "kex", "kexalgorithms", "key", "key-cert", "key-plain", "key-sig", "mac", "macs", "sig",
-		"hostkeyalgorithms", "hostbasedkeytypes", "hostbasedacceptedkeytypes", "hostbasedacceptedalgorithms", "pubkeyacceptedkeytypes",
-		"pubkeyacceptedalgorithms", "casignaturealgorithms":
-	default:
+	text, ok := answer(what)
+	if !ok {
 		return fatalError("Unsupported query \"" + what + "\"")
 	}
+	os.Stdout.WriteString(text)
 	return nil
+}
+
+// warn says, as OpenSSH does, which files of -i are not there. It goes on without them, here as there.
+func (o *options) warn() {
+	for _, file := range o.identities {
+		path := file
+		if home := os.Getenv("HOME"); strings.HasPrefix(path, "~/") && home != "" {
+			path = home + path[1:]
+		}
+		var errno syscall.Errno
+		if _, err := os.Stat(path); errors.As(err, &errno) {
+			text := errno.Error()
+			os.Stderr.WriteString("Warning: Identity file " + file + " not accessible: " + strings.ToUpper(text[:1]) + text[1:] + ".\n")
+		}
+	}
 }
 
 // print is -G: the settings that mean something here.

@@ -44,9 +44,11 @@ type options struct {
 	escape     int      // character; -1 none
 	logLevel   string   // lower case; "" = info
 	timeout    time.Duration
-	printOnly  bool   // -G
-	query      string // -Q
-	control    string // -O
+	printOnly  bool     // -G
+	query      string   // -Q
+	control    string   // -O
+	identities []string // -i: files, only to say that they are not there
+	ignored    []string // IgnoreUnknown: patterns
 	seen       map[string]bool
 }
 
@@ -213,7 +215,17 @@ func (o *options) valued(letter byte, value string) error {
 	case 'o':
 		return o.setting(value)
 	case 'e':
-		return o.setEscape(value)
+		return o.setEscape(value, "Bad escape character '"+value+"'.")
+	case 'c':
+		if !validNames(value, cipherNames) {
+			return fatalError("Unknown cipher type '" + value + "'")
+		}
+	case 'm':
+		if !validList(value, macNames) {
+			return fatalError("Unknown mac type '" + value + "'")
+		}
+	case 'i':
+		o.identities = append(o.identities, value)
 	case 'Q':
 		o.query = value
 	case 'O':
@@ -266,7 +278,7 @@ func (o *options) setPort(value, complaint string) error {
 }
 
 // setEscape takes a character, ^ and a letter, or "none".
-func (o *options) setEscape(value string) error {
+func (o *options) setEscape(value, complaint string) error {
 	var char int
 	switch {
 	case value == "none":
@@ -276,7 +288,7 @@ func (o *options) setEscape(value string) error {
 	case len(value) == 2 && value[0] == '^' && value[1] >= '@':
 		char = int(value[1] & 0x1f)
 	default:
-		return fatalError("Bad escape character '" + value + "'.")
+		return fatalError(complaint)
 	}
 	if o.first("escapechar") {
 		o.escape = char

@@ -1,20 +1,16 @@
 package shim
 
-import (
-	"strconv"
-	"strings"
-	"time"
-)
+import "strings"
 
-// setting takes the value of -o: "Key=value", "Key value" and what is between. Keys are OpenSSH's; those that have nothing to act on here,
-// and those that are unknown, are ignored, so that newer programs go on working.
+// setting takes the value of -o: "Key=value", "Key value" and what is between. Keys are OpenSSH's; those that have nothing to act on here
+// are checked as there, and ignored.
 func (o *options) setting(line string) error {
 	key, value := splitSetting(line)
 	if key == "" {
 		return nil
 	}
-	if value == "" {
-		return fatalError("command-line line 0: no argument after keyword \"" + key + "\"")
+	if err := o.checkSetting(key, value); err != nil {
+		return err
 	}
 	switch key {
 	case "user":
@@ -22,7 +18,7 @@ func (o *options) setting(line string) error {
 			o.user = unquote(value)
 		}
 	case "port":
-		return o.setPort(unquote(value), "command-line line 0: Bad number '"+value+"'.")
+		return o.setPort(unquote(value), "command-line line 0: Bad port '"+unquote(value)+"'.")
 	case "requesttty":
 		return o.setTTY(value)
 	case "remotecommand":
@@ -42,7 +38,7 @@ func (o *options) setting(line string) error {
 			o.logLevel = strings.ToLower(value)
 		}
 	case "escapechar":
-		return o.setEscape(value)
+		return o.setEscape(unquote(value), "command-line line 0: Bad escape character.")
 	case "localforward":
 		return o.addLocal(strings.Join(splitWords(value), ":"))
 	case "dynamicforward":
@@ -55,14 +51,18 @@ func (o *options) setting(line string) error {
 		if o.control == "" {
 			o.control = value
 		}
+	case "ignoreunknown":
+		if o.first(key) {
+			o.ignored = strings.Split(strings.ToLower(unquote(value)), ",")
+		}
 	default:
-		return o.yesNo(key, value)
+		o.yesNo(key, value)
 	}
 	return nil
 }
 
-// yesNo takes the settings that are true or not.
-func (o *options) yesNo(key, value string) error {
+// yesNo takes the settings that are true or not, and have been checked.
+func (o *options) yesNo(key, value string) {
 	var to *bool
 	switch key {
 	case "stdinnull":
@@ -74,17 +74,11 @@ func (o *options) yesNo(key, value string) error {
 	case "clearallforwardings":
 		to = &o.clear
 	default:
-		return nil
+		return
 	}
-	switch strings.ToLower(value) {
-	case "yes", "true":
-		*to = *to || o.first(key)
-	case "no", "false":
-		o.seen[key] = true
-	default:
-		return unsupported(value)
+	if o.first(key) && oneOf(unquote(value), "yes true") {
+		*to = true
 	}
-	return nil
 }
 
 func unsupported(value string) error {
@@ -117,19 +111,13 @@ func (o *options) setSession(value string) error {
 	return nil
 }
 
-// setTimeout takes seconds, or "none".
+// setTimeout takes a time, or "none".
 func (o *options) setTimeout(value string) error {
-	if value == "none" {
-		return nil
+	t, err := parseTime(unquote(value))
+	if err == nil && o.first("connecttimeout") {
+		o.timeout = t
 	}
-	n, err := strconv.ParseUint(strings.TrimSuffix(value, "s"), 10, 20)
-	if err != nil {
-		return fatalError("command-line line 0: invalid time value.")
-	}
-	if o.first("connecttimeout") {
-		o.timeout = time.Duration(n) * time.Second
-	}
-	return nil
+	return err
 }
 
 const blanks = " \t\r\n\f"
