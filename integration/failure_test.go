@@ -132,6 +132,20 @@ func TestAgentKilledInMidTransfer(t *testing.T) {
 	}
 }
 
+// Behind agents too a loss names what was lost by the inventory's names, and says why.
+func TestAgentKilledOnTheWay(t *testing.T) {
+	cmd, stderr := bulk(t, "hop3")
+	pids := agentPIDs(t, bed.Bob)
+	if len(pids) == 0 {
+		t.Fatal("no agent found")
+	}
+	exec.Command("kill", append([]string{"-KILL"}, pids...)...).Run()
+	endsWith(t, cmd, stderr, "lost hop3: lost hop2: the server closed the connection")
+	if r := do(t, b.SSH("hop3@gw", "exit 6")); r.code != 6 {
+		t.Errorf("the next connection: exit %d: %s", r.code, r.err)
+	}
+}
+
 func agentKilled(t *testing.T, sig string) {
 	cmd, stderr := bulk(t, "web1")
 	pids := agentPIDs(t, bed.Ann)
