@@ -194,6 +194,7 @@ func TestStampedLinkGetsAnswersOnly(t *testing.T) {
 	between := uint32(unpickled(t, b.next().data).(pickle.Tuple)[0].(int64))
 	deep := between + 1
 	b.send(b.own(0, 103, 0, fmt.Sprint(between)), b.own(0, 103, 0, fmt.Sprint(deep))) // ADD_ROUTE
+	b.fence(0)
 	refused := func(p *peer, m msg) {
 		t.Helper()
 		p.send(m)
