@@ -97,15 +97,18 @@ func exchange(c *net.TCPConn, data []byte) error {
 	return nil
 }
 
-func TestLocalForwardOfManyConnectionsAtOnce(t *testing.T) {
+func TestLocalForwardOfManyConnectionsAtOnce(t *testing.T) { manyConnectionsAtOnce(t, "-L") }
+
+// manyConnectionsAtOnce has one forward, -L or -R, carry connections beside an idle one.
+func manyConnectionsAtOnce(t *testing.T, option string) {
 	port := echoServer(t)
 	for _, dest := range []string{"web1@gw", "local@gw", "hop3@gw"} {
 		t.Run(dest, func(t *testing.T) {
-			here := forwarding(t, dest, "-L", fmt.Sprintf("127.0.0.1:%%d:localhost:%d", port))
-			idle := dial(t, here) // stays open beside the others, and works afterwards
+			end := forwarding(t, dest, option, fmt.Sprintf("127.0.0.1:%%d:localhost:%d", port))
+			idle := dial(t, end) // stays open beside the others, and works afterwards
 			var wg sync.WaitGroup
 			for i := range 20 {
-				c := dial(t, here)
+				c := dial(t, end)
 				wg.Go(func() {
 					if err := exchange(c, bytes.Repeat([]byte{byte(i)}, 100000*i)); err != nil {
 						t.Errorf("connection %d: %v", i, err)

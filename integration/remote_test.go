@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,28 +38,7 @@ func TestRemoteForwardBeginsInsideTheTarget(t *testing.T) {
 	}
 }
 
-func TestRemoteForwardOfManyConnectionsAtOnce(t *testing.T) {
-	port := echoServer(t)
-	for _, dest := range []string{"web1@gw", "local@gw", "hop3@gw"} {
-		t.Run(dest, func(t *testing.T) {
-			there := forwarding(t, dest, "-R", fmt.Sprintf("127.0.0.1:%%d:localhost:%d", port))
-			idle := dial(t, there) // stays open beside the others, and works afterwards
-			var wg sync.WaitGroup
-			for i := range 20 {
-				c := dial(t, there)
-				wg.Go(func() {
-					if err := exchange(c, bytes.Repeat([]byte{byte(i)}, 100000*i)); err != nil {
-						t.Errorf("connection %d: %v", i, err)
-					}
-				})
-			}
-			wg.Wait()
-			if err := exchange(idle, []byte("late")); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
+func TestRemoteForwardOfManyConnectionsAtOnce(t *testing.T) { manyConnectionsAtOnce(t, "-R") }
 
 func TestRemoteDynamicForward(t *testing.T) {
 	port := echoServer(t)

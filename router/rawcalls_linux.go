@@ -13,10 +13,10 @@ func ownReadv(fd int, bufs [][]byte) (int, error) { return quiet(syscall.SYS_REA
 
 // quiet makes a call that must not block.
 func quiet(call uintptr, fd int, bufs [][]byte) (int, error) {
-	var v iovecs
-	count := v.point(bufs)
+	v, count := pointTo(bufs)
+	defer v.release()
 	for {
-		n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&v)), uintptr(count))
+		n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(v)), uintptr(count))
 		switch errno {
 		case 0:
 			return int(n), nil
